@@ -1,5 +1,5 @@
-//! An object outlives its term: the ledger renews it with every client asleep, another account pays for more of it, and
-//! when neither does any more it ends.
+//! Objects outlive their terms: the ledger renews them with every client asleep, as one's add said and the other's
+//! owner did later. Another account pays for more of one, and when nobody does any more it ends.
 
 use std::time::Duration;
 
@@ -44,27 +44,33 @@ pub(crate) fn run() -> Result<String> {
     let network = Watched::start(Shape::new(8, 8), EPOCH, 0, &[])?;
     let object = network.add(1, 300_000, &["--code", "3/6", "--epochs", &TERM.to_string()])?;
     renew(&network, &object, &["--epochs", &TERM.to_string(), "--auto"])?;
-    let first = term(&network, &object)?;
-    let renewal = first.renewal.as_ref().context("status does not show the renewal")?;
-    ensure!(renewal.epochs == TERM && renewal.is_covered, "status shows {first:?}");
+    let flags = ["--code", "3/6", "--epochs", &TERM.to_string(), "--auto-renew"];
+    let objects = [object, network.add(2, 300_000, &flags)?];
+    let [object, _] = &objects;
+    let first = term(&network, object)?;
+    for object in &objects {
+        let term = term(&network, object)?;
+        let renewal = term.renewal.as_ref().context("status does not show the renewal")?;
+        ensure!(renewal.epochs == TERM && renewal.is_covered, "status shows {term:?}");
+    }
 
     let asleep = network.epoch()? + ASLEEP;
     until("epochs pass", LIMIT, || Ok(network.epoch()? > asleep))?;
-    network.read_all(std::slice::from_ref(&object))?;
-    network.wait_whole(std::slice::from_ref(&object), LIMIT)?;
+    network.read_all(&objects)?;
+    network.wait_whole(&objects, LIMIT)?;
 
-    renew(&network, &object, &["--no-auto"])?;
+    renew(&network, object, &["--no-auto"])?;
     let friend = Friend::new(&network.cluster, "friend")?;
     network.cluster.run(&["wallet", "send", &friend.address()?, "100"])?.expect_code(0)?;
-    let before = term(&network, &object)?.expires_epoch;
+    let before = term(&network, object)?.expires_epoch;
     let (owner, epochs) = (first.owner.to_string(), TERM.to_string());
     let refused = friend.run(&["renew", &object.id.to_string(), "--epochs", &epochs])?;
     refused.expect_code(2)?;
     friend.run(&["renew", &object.id.to_string(), "--epochs", &epochs, "--owner", &owner])?.expect_code(0)?;
-    let last = term(&network, &object)?;
+    let last = term(&network, object)?;
     ensure!(last.expires_epoch == before + TERM && last.renewal.is_none(), "paid for by another: {last:?}");
 
-    until("the object ends", LIMIT, || Ok(network.commitments(&object).is_err()))?;
+    until("the object ends", LIMIT, || Ok(network.commitments(object).is_err()))?;
     let ended = network.epoch()?;
     ensure!(ended >= last.expires_epoch, "it ended in epoch {ended}, paid until {}", last.expires_epoch);
     Ok(format!("{} epochs of a term of {TERM}, {TERM} of them paid by another account", last.expires_epoch))

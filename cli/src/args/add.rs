@@ -15,12 +15,14 @@ Examples:
   tar c photos | ostrakon add - --name photos.tar
   find . -name '*.jpg' | ostrakon add --files-from -
   ostrakon add disk.img --class economy --dry-run
+  ostrakon add report.pdf --for 30d --auto-renew
 
 Each path becomes one object: a file with its mode and time, a directory with \
 its names, modes, times, symlinks and empty directories. Owners and extended \
 attributes are not stored, and holes of sparse files are stored as zeroes. \
 The code 4/12 means: any 4 of 12 columns restore the object. Without --for \
-or --epochs it is paid for 720 epochs, a month on most networks.
+or --epochs it is paid for 720 epochs, a month on most networks. With --auto-renew \
+the ledger renews it by that term whenever it would end, from your balance.
 
 An add that was interrupted resumes when the same command is run again, unless \
 the file changed. Holders keep what they received for an hour. An add of stdin cannot resume.
@@ -66,7 +68,7 @@ pub(crate) struct Add {
     #[command(flatten)]
     pub(crate) durability: Durability,
     #[command(flatten)]
-    pub(crate) term: Term,
+    pub(crate) lasting: Lasting,
     /// Print the price, and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -79,6 +81,16 @@ pub(crate) struct Add {
     /// Objects to add concurrently
     #[arg(long, value_name = "COUNT", default_value = "4")]
     pub(crate) parallel: NonZeroUsize,
+}
+
+/// How long an object is stored.
+#[derive(Debug, Args)]
+pub(crate) struct Lasting {
+    #[command(flatten)]
+    pub(crate) term: Term,
+    /// Have the ledger renew it by this term whenever it would end, from your balance
+    #[arg(long)]
+    pub(crate) auto_renew: bool,
 }
 
 /// What an object shall survive.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use ostrakon::{Add, Added, AddedSource, Amount, Client, Code, Error, ErrorKind, Pace, Quote, escape};
+use ostrakon::{Add, Added, AddedSource, Amount, Client, Code, Error, ErrorKind, Pace, Quote, Renewal, escape};
 use serde::Serialize;
 
 use super::{Home, key::backup_remark};
@@ -94,10 +94,10 @@ struct Adds<'a> {
 impl<'a> Adds<'a> {
     async fn new(client: Client, args: &'a args::Add) -> crate::Result<Self> {
         // How long an epoch takes is known from the newest block.
-        if args.term.duration.is_some() {
+        if args.lasting.term.duration.is_some() {
             client.chain().head().await?;
         }
-        let epochs = args.term.epochs(&client.chain().pace());
+        let epochs = args.lasting.term.epochs(&client.chain().pace());
         Ok(Self { client, args, epochs })
     }
 
@@ -118,6 +118,9 @@ impl<'a> Adds<'a> {
         };
         if let Some(epochs) = epochs {
             add = add.epochs(*epochs);
+        }
+        if args.lasting.auto_renew {
+            add = add.auto_renew();
         }
         if args.public {
             add = add.public();
@@ -225,6 +228,9 @@ pub(super) fn words(added: &Added, pace: &Pace) -> String {
     };
     let mut lines =
         vec![format!("{entries}{size} in {:.1} s, {price}; survives {}", added.traffic.seconds, added.survives)];
+    if let Some(Renewal { epochs, .. }) = added.term.renewal {
+        lines.push(format!("the ledger renews it for {epochs} epochs whenever it would end, from your balance"));
+    }
     let (stored, n) = (added.stored(), added.code.n);
     if stored < usize::from(n) {
         lines.push(format!("{stored} of {n} columns are stored now; the network repairs the others"));

@@ -14,7 +14,7 @@ use std::{ffi::OsString, sync::Arc};
 
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
-    ledger::state::Domain,
+    ledger::state::{Domain, Renewal},
     link::Link,
     params::Code,
 };
@@ -100,6 +100,8 @@ pub struct AddedTerm {
     pub spread: usize,
     /// Whether this account had added the same public object before; nothing was paid now.
     pub existing: bool,
+    /// How this add has the ledger renew the object whenever it would end; `None` where it does not ask for that.
+    pub renewal: Option<Renewal>,
 }
 
 /// What of the source is in an added object.

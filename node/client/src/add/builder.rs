@@ -43,6 +43,8 @@ pub(crate) struct AddOptions {
     pub(crate) public: bool,
     pub(crate) code: CodeChoice,
     pub(crate) epochs: u64,
+    /// Whether the ledger renews it, by as many, whenever it would end.
+    pub(crate) auto_renew: bool,
     /// Whether all n columns must be stored; else enough that the ledger accepts.
     pub(crate) all: bool,
     /// Globs of what is left out of a directory.
@@ -52,7 +54,7 @@ pub(crate) struct AddOptions {
 impl Default for AddOptions {
     fn default() -> Self {
         let (size, content, code, exclude) = Default::default();
-        Self { size, content, public: false, code, epochs: EPOCHS, all: false, exclude }
+        Self { size, content, public: false, code, epochs: EPOCHS, auto_renew: false, all: false, exclude }
     }
 }
 
@@ -145,6 +147,14 @@ impl<'a> Add<'a> {
     /// Pays for so many epochs: 720 unless this is called.
     pub fn epochs(mut self, epochs: u64) -> Self {
         self.options.epochs = epochs;
+        self
+    }
+
+    /// Has the ledger renew the object by itself whenever it would end, each time for as many epochs as this add pays
+    /// for, from this account's balance: [`Client::set_renewal`] as part of the commit. A renewal that the account
+    /// cannot pay, or for which a holder asks for more than before, is not made, and the object ends.
+    pub fn auto_renew(mut self) -> Self {
+        self.options.auto_renew = true;
         self
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
-    ledger::tx::{Action, Commit, SlotClaim, batches},
+    ledger::tx::{Commit, SlotClaim, batches},
     placement::RosterEntry,
     sign::Signature,
 };
@@ -70,18 +70,18 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
         locked = locked.plus(stored.placing.locked(stored.column_len)).ok_or(AddError::Price)?;
         let missing = stored.receipts.iter().filter(|receipt| receipt.is_none()).count();
         repair = repair.plus(job.plan.repair_fund(stored.column_len, missing)).ok_or(AddError::Price)?;
-        actions.push(Action::Commit(action(job, listing, stored, end)?));
+        actions.extend(job.plan.commit_of(action(job, listing, stored, end)?));
     }
     let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
     let locked = times(locked, job.plan.epochs).and_then(|locked| locked.plus(repair)).ok_or(AddError::Price)?;
     // The account may have spent its money while the bytes were sent.
-    let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
+    let fee = times(job.plan.commit_fee(), u64::try_from(extents.len()).expect("at most 1,024"));
     job.plan.check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;
     let included = chain.send(job.account, batches(actions), Overtaken::Repeat, job.events).await?;
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });
     let spread = spread(job, extents, height).await;
-    Ok(AddedTerm { height, end, price, spread, existing: false })
+    Ok(AddedTerm { height, end, price, spread, existing: false, renewal: job.plan.renewal })
 }
 
 fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Result<Commit, AddError> {

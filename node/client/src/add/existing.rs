@@ -6,8 +6,8 @@ use ostrakon_proto::{
     id::{Amount, Height, NodeId, ObjectId},
     layout::Layout,
     ledger::{
-        state::{Commitment, SlotState},
-        tx::{Action, Extend, batches},
+        state::{Commitment, CommitmentId, SlotState},
+        tx::{Action, Extend, SetRenewal, batches},
     },
 };
 
@@ -65,14 +65,31 @@ pub(super) async fn prolonged(
     own_commitments(job, object).await
 }
 
-/// The object as the ledger has it, all of whose extents `commitments` are. What this add committed itself is also
-/// waited for, until its blocks are where they cannot be lost.
+/// Has the ledger renew these commitments as this add wants, where it does not already.
+async fn renewing(job: &Job<'_>, commitments: &[Commitment]) -> Result<(), AddError> {
+    let renewal = job.plan.renewal;
+    if renewal.is_none() {
+        return Ok(());
+    }
+    let ids: Vec<CommitmentId> = commitments.iter().map(|commitment| commitment.id).collect();
+    let known = job.client.chain.renewals(&ids).await?;
+    let other = ids.iter().zip(known).filter(|(_, known)| *known != renewal);
+    let set =
+        |(id, _): (&CommitmentId, _)| Action::SetRenewal(SetRenewal { object: id.object, extent: id.extent, renewal });
+    let set: Vec<Action> = other.map(set).collect();
+    job.client.chain.send(job.account, batches(set), Overtaken::Repeat, job.events).await?;
+    Ok(())
+}
+
+/// The object as the ledger has it, all of whose extents `commitments` are, renewed by the ledger where this add wants
+/// that. What this add committed itself is also waited for, until its blocks are where they cannot be lost.
 pub(super) async fn found(
     job: &Job<'_>,
     (object, layout): (ObjectId, &Layout),
     commitments: &[Commitment],
     earlier: Earlier,
 ) -> Result<Added, AddError> {
+    renewing(job, commitments).await?;
     let holders: Vec<NodeId> =
         commitments.iter().flat_map(|commitment| &commitment.slots).map(|slot| slot.provider).collect();
     let providers = job.client.chain.providers(&holders).await?;
@@ -94,7 +111,7 @@ pub(super) async fn found(
         }
     };
     let end = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
-    let term = AddedTerm { height, end, price, spread, existing: earlier == Earlier::Add };
+    let term = AddedTerm { height, end, price, spread, existing: earlier == Earlier::Add, renewal: job.plan.renewal };
     Ok(added(job, (object, layout), slots, term))
 }
 

@@ -330,13 +330,13 @@ impl Journals {
 
 impl Terms {
     fn of(options: &AddOptions) -> Self {
-        let AddOptions { content, public, code: asked, epochs, all, .. } = *options;
-        Self { content, public, asked, epochs, all, exclude: options.exclude.clone() }
+        let AddOptions { content, public, code: asked, epochs, auto_renew, all, .. } = *options;
+        Self { content, public, asked, epochs, auto_renew, all, exclude: options.exclude.clone() }
     }
 
     fn options(&self, size: u64) -> AddOptions {
-        let Self { content, public, asked: code, epochs, all, .. } = *self;
-        AddOptions { size: Some(size), content, public, code, epochs, all, exclude: self.exclude.clone() }
+        let Self { content, public, asked: code, epochs, auto_renew, all, .. } = *self;
+        AddOptions { size: Some(size), content, public, code, epochs, auto_renew, all, exclude: self.exclude.clone() }
     }
 }
 

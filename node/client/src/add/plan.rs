@@ -9,8 +9,8 @@ use ostrakon_proto::{
     ledger::{
         Rules,
         repair::bounty,
-        state::Account,
-        tx::{Action, Commit, SlotClaim, TxBody},
+        state::{Account, Renewal},
+        tx::{Action, Commit, SetRenewal, SlotClaim, TxBody, batches},
     },
     light::BasisQuery,
     limits,
@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) caps: Caps,
     pub(crate) funds: Account,
     pub(crate) epochs: u64,
+    /// How the ledger renews it, if it does.
+    pub(crate) renewal: Option<Renewal>,
     /// Receipts of an extent that are wanted: without more, nobody is waited for.
     pub(crate) wanted: usize,
     /// The epoch in progress.
@@ -99,7 +101,9 @@ impl Client {
         let now = head.epoch;
         let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
         let wanted = usize::from(if options.all { code.n } else { code.receipts_needed() });
-        Ok(Plan { rules, account, code, caps, funds, epochs: asked, wanted, now, roster, randomness, first_draw })
+        let (epochs, most) = (asked, Amount::ZERO);
+        let renewal = options.auto_renew.then_some(Renewal { epochs, most });
+        Ok(Plan { rules, account, code, caps, funds, epochs, renewal, wanted, now, roster, randomness, first_draw })
     }
 }
 
@@ -229,6 +233,13 @@ impl Plan {
         }
     }
 
+    /// What a commit of one extent does: it is committed, and where that is wanted its renewal is set.
+    pub(crate) fn commit_of(&self, commit: Commit) -> impl Iterator<Item = Action> {
+        let Commit { object, extent, .. } = commit;
+        let set = self.renewal.map(|_| Action::SetRenewal(SetRenewal { object, extent, renewal: self.renewal }));
+        [Action::Commit(commit)].into_iter().chain(set)
+    }
+
     /// Fee of one extent's commit transaction with all receipts: its length does not depend on its values.
     pub(crate) fn commit_fee(&self) -> Amount {
         let claim = SlotClaim {
@@ -249,7 +260,8 @@ impl Plan {
             until: Epoch(0),
             end: Epoch(0),
         };
-        let action = Action::Commit(commit);
+        let mut all = batches(self.commit_of(commit).collect());
+        let action = all.pop().expect("a commit and its renewal fit in one transaction");
         let body =
             TxBody { account: self.account, nonce: 0, valid_until: Height(0), salt: 0, fee: Amount::ZERO, action };
         self.rules.offer(&body)

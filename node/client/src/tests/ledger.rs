@@ -2,7 +2,7 @@
 
 use ostrakon_proto::{
     ledger::{
-        state::Domain,
+        state::{Domain, Renewal},
         tx::{Join, Seat},
         vote::ValidatorKeys,
     },
@@ -49,6 +49,34 @@ async fn a_public_object_that_is_ending_is_paid_for_again_when_it_is_added_again
     let second = add().await;
     assert_eq!((second.link.object, second.term.existing), (first.link.object, true));
     assert!(second.term.end >= first.term.end && ends().await.iter().all(|end| *end == second.term.end));
+}
+
+/// With the commit, in one transaction; and where the same public object is stored already, in one of its own.
+#[tokio::test(start_paused = true)]
+async fn an_add_has_the_ledger_renew_what_it_stores() {
+    let world = World::new(14);
+    let client = world.client();
+    let renewal = async |added: &Added| {
+        let status = client.status(&added.link, StatusOptions { probe: false }).await.expect("known");
+        status.lease.renewal.map(|renewal| renewal.epochs)
+    };
+    let plain = add(&client, &bytes(5_000)).await;
+    assert_eq!((plain.term.renewal, renewal(&plain).await), (None, None));
+    let auto = || adding(&client, &bytes(5_001)).auto_renew();
+    let (fee, more) = (adding(&client, &bytes(5_001)).quote().await, auto().quote().await);
+    assert!(more.expect("possible").fee > fee.expect("possible").fee, "a second action");
+    let before = world.transactions();
+    let added = auto().await.expect("added");
+    assert_eq!(world.transactions(), before + 1);
+    assert_eq!(added.term.renewal, Some(Renewal { epochs: 10, most: Amount::ZERO }));
+    assert_eq!(renewal(&added).await, Some(10));
+
+    let public = || adding(&client, &bytes(5_000)).public();
+    assert_eq!(renewal(&public().await.expect("added")).await, None);
+    let again = public().auto_renew().await.expect("it is there");
+    assert_eq!((again.term.existing, renewal(&again).await), (true, Some(10)));
+    let (before, unchanged) = (world.transactions(), public().auto_renew().await.expect("it is there"));
+    assert_eq!((unchanged.term.renewal, world.transactions()), (again.term.renewal, before), "nothing is left to do");
 }
 
 /// A rush makes fees greater while a transaction waits: it is signed again, once, with what is asked for by then.

@@ -21,7 +21,7 @@ use ostrakon_proto::{
 /// The first bytes of every journal, whatever its version.
 pub(super) const MAGIC: [u8; 8] = *b"ostr-add";
 /// The version that this program writes and reads.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// Bytes before the first record: magic and version.
 pub(super) const START: u64 = 12;
 
@@ -59,6 +59,7 @@ pub(super) struct Terms {
     /// Which code was asked for.
     pub(super) asked: CodeChoice,
     pub(super) epochs: u64,
+    pub(super) auto_renew: bool,
     pub(super) all: bool,
     /// Globs of what is left out of a directory.
     pub(super) exclude: Vec<String>,

@@ -456,8 +456,8 @@ async fn journals_that_are_not_ours_are_not_touched() {
             other => panic!("{other}"),
         }
     };
-    let future = [&whole[..8], &[4, 0, 0, 0], &whole[12..]].concat();
-    assert!(refused(&mut case, &future).await.contains("version 4"));
+    let future = [&whole[..8], &[5, 0, 0, 0], &whole[12..]].concat();
+    assert!(refused(&mut case, &future).await.contains("version 5"));
     for malformed in [&b""[..], b"ostr", b"something else entirely", &whole[..20], &whole[..60]] {
         assert!(refused(&mut case, malformed).await.contains("damaged"));
     }
