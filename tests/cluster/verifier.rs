@@ -132,9 +132,9 @@ fn lose(cluster: &Cluster, asked: &NodeInfo, added: &Value) -> Result<()> {
     let nodes = cluster.status()?.nodes;
     let may_die = |index: &usize| *index != asked.index && !nodes[*index].validator;
     let dies = cluster.holders(&added)?.into_iter().find(may_die).context("a holder that does not validate")?;
-    // The first epochs of its silence are announced: they do not count.
+    // The second epoch of its silence, or the third, is announced: it does not count. The first may begin meanwhile.
     let dir = nodes[dies].data_dir.to_string_lossy();
-    let announce = ["maintenance", "--dir", &dir, "--in", "2s", "--for", "2s"];
+    let announce = ["maintenance", "--dir", &dir, "--in", "4s", "--for", "2s"];
     Running::start(&cluster.binaries.node, &announce)?.wait(LIMIT)?.expect_code(0)?;
     cluster.kill(&[dies])?;
     let is_elsewhere = || {
