@@ -117,6 +117,12 @@ pub fn points(beacon: &[u8; 32], provider: &NodeId, bytes: u64, count: u8) -> Ve
     (0..count).map(point).collect()
 }
 
+/// The evidence of silence: the hash of what `provider` was asked in the epoch with this beacon and did not answer,
+/// which was for [points] of these bytes.
+pub fn silence(beacon: &[u8; 32], provider: &NodeId, bytes: u64) -> [u8; 32] {
+    blake3::derive_key("ostrakon audit silence 1", &codec::encode(&(beacon, provider, bytes)))
+}
+
 /// The time from which `provider` may answer in an epoch that began at `start_ms` and lasts `epoch_ms`: spread over its
 /// first half, so that not all answer in one block.
 pub fn opens_ms(beacon: &[u8; 32], provider: &NodeId, start_ms: u64, epoch_ms: u64) -> u64 {

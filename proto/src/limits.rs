@@ -92,8 +92,11 @@ pub const FORFEITS: usize = 256;
 /// Slots that have left inventories, and are forgotten in one block at most: as many as it ends.
 pub const DEPARTED_SLOTS: usize = 8_192;
 /// Epochs of which it is remembered whether a provider proved them, or all were excused: commitments are settled long
-/// before.
+/// before. Records of faults are kept for as long.
 pub const PROVEN_EPOCHS: u64 = 64;
+/// Records of faults that are long ago, and are forgotten in one block at most: those of twice as many providers as it
+/// judges.
+pub const FAULT_REMOVALS: usize = 512;
 /// Infrastructures that may each have a twentieth of all stored bytes.
 pub const LARGE_INFRASTRUCTURES: usize = 20;
 /// Bonds that one block returns at most: bounded work.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ostrakon_proto::{
-    audit::LeafProof,
+    audit::{self, LeafProof},
     beacon::{BeaconSecret, BeaconSignature},
     codec,
     id::{AccountId, AccountKind, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, NodeKind, ObjectId, TxId},
@@ -13,8 +13,8 @@ use ostrakon_proto::{
         CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Pending,
         Proposer, Rules, execute, propose,
         state::{
-            Bonded, Charter, CommitmentId, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome,
-            ProposedChange, Record, Renewal, Upgrade,
+            Bonded, Charter, CommitmentId, Domain, Fault, FaultReason, Key, Membership, NameRecord, Proposal,
+            ProposalOutcome, ProposedChange, Record, Renewal, Upgrade,
         },
         tx::{
             Action, Anchor, Ballot, Bond, ColumnLeaf, Consent, DecidedBlock, Drain, Evidence, Extend, FalseHeader,
@@ -137,6 +137,17 @@ fn actions_of_members() {
     assert_eq!(hex::encode(codec::encode(&anchor)), ANCHOR);
     let together = Together::new(vec![Action::SetName(set), anchor]).expect("they may be together");
     assert_eq!(hex::encode(codec::encode(&Action::Together(together))), TOGETHER);
+}
+
+#[test]
+fn faults_of_providers() {
+    let (epoch, node) = (Epoch(9), NodeId::new([3; 32]));
+    assert_eq!(hex::encode(Key::Fault(epoch, node).to_bytes()), KEY_FAULT);
+    let reasons = [(FaultReason::Missed, [1; 32]), (FaultReason::WrittenOff, [2; 32])].into();
+    assert_eq!(hex::encode(codec::encode(&Record::Fault(Fault { unproven: 5, reasons }))), FAULT);
+    assert_eq!(hex::encode(audit::silence(&[7; 32], &node, 5)), SILENCE);
+    let commitment = CommitmentId { object: ObjectId::new([1; 32]), extent: 2, owner: AccountId::new([4; 32]) };
+    assert_eq!(hex::encode(Fault::lost_column(&commitment, 6, epoch)), LOST_COLUMN);
 }
 
 #[test]
@@ -379,6 +390,10 @@ const SET_RENEWAL: &str =
     "1701010101010101010101010101010101010101010101010101010101010101010200000001d0020000000000000700000000000000";
 const KEY_RENEWAL: &str = "140101010101010101010101010101010101010101010101010101010101010101000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
 const RENEWAL: &str = "11d0020000000000000700000000000000";
+const KEY_FAULT: &str = "1500000000000000090303030303030303030303030303030303030303030303030303030303030303";
+const FAULT: &str = "12050000000000000002000000000101010101010101010101010101010101010101010101010101010101010101040202020202020202020202020202020202020202020202020202020202020202";
+const SILENCE: &str = "63c837131915906858cb2d999f1feedd422b9ab77b782ccab64e63879eb0fb27";
+const LOST_COLUMN: &str = "529a3e96e1ec6393ff3600e9e39b6a43a7a4056e545bf4463fb83580ba7d7637";
 const MAINTAIN: &str =
     "18ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c09000000000000000400000000000000";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";

@@ -118,6 +118,9 @@ fn chain_is_spoken_like_this() {
     assert_eq!(head(&chain::ChainRequest::Providers { after: None }), "0800");
     let tickets = chain::ChainRequest::Tickets { from: TicketPlace::FIRST, limit: 64 };
     assert_eq!(head(&tickets), "1100".to_owned() + &ids("00", 32) + "00000000" + &ids("00", 32) + "40000000");
+    let faults = |after| head(&chain::ChainRequest::Faults { epoch: Epoch(9), after });
+    assert_eq!(faults(None), "12".to_owned() + nine + "00");
+    assert_eq!(faults(Some(NodeId::new([5; 32]))), "12".to_owned() + nine + "01" + &ids("05", 32));
     let answers = [
         chain::ChainResponse::Verdicts,
         chain::ChainResponse::Blocks,

@@ -3,7 +3,7 @@
 
 use std::{ffi::OsStr, process::Stdio, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ostrakon::{NodeId, ledger::ProviderStatus};
 use ostrakon_tests::{
     cluster::{Running, Shape},
@@ -25,6 +25,18 @@ struct Announced {
     until_epoch: u64,
 }
 
+/// What `status` prints.
+#[derive(Debug, Deserialize)]
+struct Status {
+    faults: Vec<StatusFault>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StatusFault {
+    epoch: u64,
+    reasons: Vec<String>,
+}
+
 pub(crate) fn run() -> Result<String> {
     let network = Watched::start(Shape::new(8, 8), EPOCH, 0, &[])?;
     let object = network.add(1, 3_000_000, &["--code", "6/8"])?;
@@ -33,6 +45,7 @@ pub(crate) fn run() -> Result<String> {
     let id: NodeId = node.provider.parse().context("a node id")?;
     until("it has proven what it stores", LIMIT, || Ok(network.provider(id)?.audited.pay.proofs.count > 0))?;
 
+    let dir = node.data_dir.to_string_lossy().into_owned();
     let announce = |begins_in: u64| {
         let (begins_in, lasts) = (format!("{begins_in}s"), format!("{}s", AWAY * EPOCH));
         let mut command = without_profile(&network.cluster.binaries.node);
@@ -50,10 +63,18 @@ pub(crate) fn run() -> Result<String> {
         ensure!(live == n, "{live} of {n} columns count as stored during the maintenance");
         Ok(network.epoch()? >= announced.until_epoch)
     })?;
-    let away = network.provider(id)?;
-    ensure!(away.status == ProviderStatus::Active && away.audited.missed == 0, "it is {away:?}");
+    let record = network.provider(id)?;
+    ensure!(record.status == ProviderStatus::Active && record.audited.missed == 0, "it is {record:?}");
+    // In the first it may have proven before it was killed.
+    let away = announced.from_epoch + 1;
+    let during = network.proofs_of(away)?;
+    let [fault] = during.of(id)[..] else { bail!("{during:?} has one fault of {id}") };
+    ensure!(fault.reasons == ["maintenance"] && !during.missed.contains(&id), "announced, and no fault: {during:?}");
     network.cluster.revive(&[node.index])?;
     until("it proves again", LIMIT, || Ok(network.provider(id)?.audited.silent_since.is_none()))?;
+    let known = |said: &Status| said.faults.iter().any(|one| one.epoch == away && one.reasons == ["maintenance"]);
+    let status = || Running::start(&network.cluster.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT);
+    until("its status shows it too", LIMIT, || Ok(known(&status()?.json()?)))?;
     let unpaid = announced.until_epoch - announced.from_epoch;
     network.read_all(&[object])?;
     let back = network.provider(id)?.audited.pay.proofs.count;

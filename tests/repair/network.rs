@@ -15,6 +15,7 @@ use ostrakon_tests::{
     cluster::{Cluster, Shape},
     content,
 };
+use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 /// The pause between two looks at the ledger.
@@ -26,6 +27,31 @@ pub(crate) struct Object {
     pub(crate) link: String,
     pub(crate) id: ObjectId,
     pub(crate) hash: blake3::Hash,
+}
+
+/// Who did not prove an epoch.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EpochProofs {
+    pub(crate) amnesty: bool,
+    pub(crate) missed: Vec<NodeId>,
+    pub(crate) faults: Vec<RecordedFault>,
+    pub(crate) faults_complete: bool,
+    pub(crate) beacon: Option<String>,
+}
+
+/// What there is against a provider, by one evidence.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct RecordedFault {
+    pub(crate) provider: NodeId,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) evidence: String,
+}
+
+impl EpochProofs {
+    /// What there is against a node.
+    pub(crate) fn of(&self, node: NodeId) -> Vec<&RecordedFault> {
+        self.faults.iter().filter(|fault| fault.provider == node).collect()
+    }
 }
 
 /// A network, and a client that reads its ledger.
@@ -70,6 +96,11 @@ impl Watched {
     /// The epoch in progress.
     pub(crate) fn epoch(&self) -> Result<u64> {
         Ok(self.runtime.block_on(self.client.chain().head())?.epoch.0)
+    }
+
+    /// What the ledger says of an epoch's proofs, as `ledger epoch` prints it.
+    pub(crate) fn proofs_of(&self, epoch: u64) -> Result<EpochProofs> {
+        self.cluster.run(&["ledger", "epoch", &epoch.to_string()])?.json()
     }
 
     /// The record of a provider.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ostrakon_tests::{cluster::Shape, process::until};
 
 use super::network::Watched;
@@ -25,6 +25,20 @@ pub(crate) fn run() -> Result<String> {
     network.cluster.kill(&gone)?;
     let left = network.epoch()?;
     until("they are away for long", LIMIT, || Ok(network.epoch()? > left + AWAY))?;
+    let names = network.names(&gone)?;
+    let first = network.proofs_of(left + 1)?;
+    ensure!(names.iter().all(|name| first.missed.contains(name)), "{names:?} proved nothing: {first:?}");
+    ensure!(first.faults_complete && first.missed.len() == names.len(), "the others proved: {first:?}");
+    // So many are a storm.
+    let why = if first.amnesty { "excused" } else { "missed" };
+    let bytes = made[0].column_len.to_le_bytes();
+    for name in names {
+        let [fault] = first.of(name)[..] else { bail!("{first:?} has one fault of {name}") };
+        let beacon = hex::decode(first.beacon.as_deref().context("it is over")?)?;
+        let asked = [beacon.as_slice(), name.bytes(), &bytes].concat();
+        let evidence = hex::encode(blake3::derive_key("ostrakon audit silence 1", &asked));
+        ensure!(fault.reasons.contains(&why.to_owned()) && fault.evidence == evidence, "{fault:?}, not {evidence}");
+    }
     let (live, n) = network.live(&object)?;
     ensure!(live < 3, "{live} of {n} columns are live, where two holders run");
     network.cluster.revive(&gone)?;

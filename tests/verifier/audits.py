@@ -15,13 +15,19 @@ from formats import encode
 LEAF = 1024
 # After every epoch.
 LATE = 1 << 62
+# Why there is something against a provider.
+MISSED, EXCUSED, MAINTENANCE, SUSPENDED, WRITTEN_OFF, LOSS_REPORTED, FORFEITED = range(7)
+REASONS = ("missed", "excused", "maintenance", "suspended", "written-off", "loss-reported", "forfeited")
 
 
 def held_id(place, index, since):
     """Where a slot is in its provider's inventory."""
+    return derive("ostrakon inventory entry 1", held_place(place, index, since))[:16]
+
+
+def held_place(place, index, since):
     object, extent, owner = place
-    key = encode("held_place", Value(object=object, extent=extent, owner=owner, index=index, since=since))
-    return derive("ostrakon inventory entry 1", key)[:16]
+    return encode("held_place", Value(object=object, extent=extent, owner=owner, index=index, since=since))
 
 
 def points(beacon, provider, size, count):
@@ -63,6 +69,10 @@ class Audits:
         self.missed, self.silent_since, self.written_off = {}, {}, set()
         # The epochs for which it announced to be away, the last time.
         self.maintenance = {}
+        # Those to which nobody is offered any more, and those that leave.
+        self.suspended, self.draining = set(), set()
+        # What there is against a provider, by epoch and provider.
+        self.faults = {}
 
     def begin(self, place, index, slot, size):
         held = Value(place=place, index=index, column=slot.column, size=size, since=slot.since, left=None)
@@ -73,22 +83,42 @@ class Audits:
             if (held.place, held.index, held.left) == (place, index, None):
                 held.left = epoch
 
-    def turn(self, epoch, is_excused):
-        """Who did not prove the epoch before this one; what left before that is forgotten."""
+    def turn(self, epoch, is_excused, beacon):
+        """Who did not prove the epoch before this one, which had this beacon; what left before that is forgotten."""
         for provider, slots in self.slots.items():
-            if self.frozen(provider, epoch - 1) and epoch - 1 not in self.proven.get(provider, []):
-                self._miss(provider, epoch, is_excused)
+            unproven = sum(held.size for held in self.frozen(provider, epoch - 1))
+            if unproven and epoch - 1 not in self.proven.get(provider, []):
+                evidence = derive("ostrakon audit silence 1", beacon + provider + unproven.to_bytes(8, "little"))
+                for reason in self._miss(provider, epoch, is_excused):
+                    self.fault(epoch - 1, provider, reason, evidence, unproven)
             for key in [key for key, held in slots.items() if held.left is not None and held.left < epoch]:
                 del slots[key]
 
+    def fault(self, epoch, provider, reason, evidence, unproven=0):
+        """There is something against a provider; a reason keeps its first evidence."""
+        one = self.faults.setdefault((epoch, provider), Value(unproven=0, reasons={}))
+        one.unproven = max(one.unproven, unproven)
+        one.reasons.setdefault(reason, evidence)
+
     def _miss(self, provider, epoch, is_excused):
+        """What follows from an epoch of silence; out come the reasons to record."""
+        was_written_off = provider in self.written_off
         since = self.silent_since.setdefault(provider, epoch - 1)
         away = self.maintenance.get(provider, range(0))
         if all(held.left is not None for held in self.slots[provider].values()):
             self.returned(provider)
         elif sum(one not in away for one in range(since, epoch)) >= self.params.repair.suspect_epochs:
             self.written_off.add(provider)
-        self.missed[provider] = self.missed.get(provider, 0) + (not is_excused and epoch - 1 not in away)
+        is_away = epoch - 1 in away
+        is_missed = not is_excused and not is_away
+        self.missed[provider] = self.missed.get(provider, 0) + is_missed
+        yield MAINTENANCE if is_away else EXCUSED if is_excused else MISSED
+        is_due = is_missed and self.missed[provider] >= self.params.audits.suspend_after
+        if is_due and provider not in self.suspended | self.draining:
+            self.suspended.add(provider)
+            yield SUSPENDED
+        if provider in self.written_off and not was_written_off:
+            yield WRITTEN_OFF
 
     def maintain(self, provider, start, count, epoch):
         """It will be away; what was announced and has not begun is put off."""
@@ -153,5 +183,6 @@ class Audits:
                 point -= one.size
         done.append(epoch)
         self.missed[provider] = 0
+        self.suspended.discard(provider)
         self.returned(provider)
         return size

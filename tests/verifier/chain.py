@@ -130,7 +130,7 @@ class Chain:
         is_excused = (~excused & excused + 1).bit_length() <= EXCUSED_IN_A_ROW and is_storm(ended.audit)
         self.clock = Value(epoch=epoch, start_ms=time_ms, first=height, has_beacon=False, window=0,
                            excused=(excused << 1 | is_excused) & (1 << 64) - 1)
-        self.audits.turn(epoch, is_excused)
+        self.audits.turn(epoch, is_excused, ended.beacon)
         self.commitments.asks[epoch] = self._asks()
         record = self.epochs[epoch] = epoch_record(epoch, time_ms, height)
         stored, by_tag = self.audits.stored(epoch), Counter()
@@ -200,10 +200,10 @@ class Chain:
         require(body.fee >= -(-(fee * factor) // FACTOR), "a transaction has too low a fee")
         self.fees += body.fee
         for action in actions if applied else ():
-            self._action(action, body)
+            self._action(action, body, blake3(data))
         return blake3(data)
 
-    def _action(self, action, body):
+    def _action(self, action, body, tx):
         account, epoch, commitments = body.account, self.clock.epoch, self.commitments
         require(action.kind not in UNKNOWN, f"this program does not follow {action.kind}")
         if action.kind == "commit":
@@ -219,7 +219,9 @@ class Chain:
         if action.kind == "restore":
             commitments.restore(action, self.epochs[action.epoch].beacon, epoch)
         if action.kind == "report_loss":
-            commitments.report_loss(action, epoch)
+            commitments.report_loss(action, tx, epoch)
+        if action.kind == "drain":
+            self.audits.draining.add(action.node)
         if action.kind == "maintain":
             self.audits.maintain(action.node, action.start, action.epochs, epoch)
         if action.kind == "register":

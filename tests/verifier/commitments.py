@@ -5,8 +5,8 @@ provider proved since it was settled. Not checked here: which providers a repair
 """
 
 import signatures
-from audits import LATE, check_leaf
-from blake3 import blake3
+from audits import FORFEITED, LATE, LOSS_REPORTED, check_leaf, held_place
+from blake3 import blake3, derive
 from borsh import Value, require
 from draw import Stream
 from formats import encode
@@ -92,7 +92,7 @@ class Commitments:
                 slot.collateral = 0
             else:
                 require(slot.state in (MISSING, LOST, REPORTED), "a column is repaired that is stored")
-                self._forfeit(one, slot)
+                self._forfeit(one, given.index, epoch)
                 one.fund -= min(bounty, one.fund)
             slot.provider, slot.ask = given.provider, self.asks[action.draw][given.provider]
             self._receipt(one, given, slot.ask, action.draw)
@@ -111,9 +111,11 @@ class Commitments:
         self._begin(one, action.index, epoch)
         self._review(one, epoch)
 
-    def report_loss(self, action, epoch):
+    def report_loss(self, action, tx, epoch):
         one = self._running(action.commitment, epoch)
-        require(one.slots[action.index].state == LIVE, "a column is lost that was not stored")
+        slot = one.slots[action.index]
+        require(slot.state == LIVE, "a column is lost that was not stored")
+        self.audits.fault(epoch, slot.provider, LOSS_REPORTED, tx)
         self._lose(one, action.index, REPORTED, epoch)
         self._review(one, epoch)
 
@@ -129,9 +131,9 @@ class Commitments:
         unpaid = [slot.since for one in self.lasting.values() for slot in one.slots if self._is_due(slot, last)]
         require(len(unpaid) <= FORFEITS, "more is due in one block than this program follows")
         for one in self.lasting.values():
-            for slot in one.slots:
+            for index, slot in enumerate(one.slots):
                 if self._is_due(slot, last):
-                    self._forfeit(one, slot)
+                    self._forfeit(one, index, epoch)
 
     @staticmethod
     def _is_due(slot, last):
@@ -167,20 +169,24 @@ class Commitments:
         slot.state, slot.since = state, epoch
         self.lost += state != LIVE
 
-    def _forfeit(self, one, slot):
+    def _forfeit(self, one, index, epoch):
         """The provider of a lost slot pays for it: first for the repair, the rest is the owner's and burns."""
+        slot = one.slots[index]
         if slot.state not in (LOST, REPORTED):
             return
         bounty = self.bounty(one, 1)
         slash = max(bounty + -(-bounty // 2), slot.collateral // 10) if slot.state == LOST else bounty
         taken, slot.collateral = min(slash, slot.collateral), 0
+        if taken:
+            evidence = derive("ostrakon lost column 1", held_place(one.place, index, slot.since))
+            self.audits.fault(epoch, slot.provider, FORFEITED, evidence)
         one.fund += min(bounty, taken)
         rest = taken - min(bounty, taken)
         self.burnt += rest - rest * OWNER_PERCENT // 100
 
     def _close(self, one, epoch):
         for index, slot in enumerate(one.slots):
-            self._forfeit(one, slot)
+            self._forfeit(one, index, epoch)
             if slot.state == LIVE:
                 self.audits.leave(one.place, index, epoch)
         del self.lasting[one.place]

@@ -97,6 +97,7 @@ record = enum
   15 departed       slots: vec departed_slot
   16 doubts         doubts: vec (index: u8 | rebuilder: key | column: id)
   17 renewal        renewal
+  18 fault          unproven: u64 | reasons: map u8 hash
 draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
   | excused: u64

@@ -12,7 +12,9 @@ from roster import DIMENSIONS, classes, tag, tree_of
 
 # Tags of keys.
 RUNNING, PARAMS, ACCOUNT, PROVIDER, VALIDATOR, OBJECT, COMMITMENT, EPOCH, NAME = range(9)
-PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED = 10, 11, 15, 16, 18
+PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED, FAULT = 10, 11, 15, 16, 18, 21
+# Epochs for which a fault is kept.
+KEPT = 64
 
 
 def read_snapshot(chunks, root):
@@ -75,6 +77,7 @@ class State:
         self._epochs()
         self._commitments()
         self._providers()
+        self._faults()
         self._validators()
         self._names()
         self._owned()
@@ -225,6 +228,15 @@ class State:
                 tags = {name: tag(name, getattr(provider.domain, name)) for name in DIMENSIONS}
                 offer = Value(weight=free, price=provider.price, **tags)
             require(provider.offer == offer, "a provider has another offer")
+
+    def _faults(self):
+        """Who did not prove an epoch or lost something, why, and what shows it."""
+        oldest = self.chain.clock.epoch - KEPT
+        expected = {epoch.to_bytes(8, "big") + node: (one.unproven, one.reasons)
+                    for (epoch, node), one in self.chain.audits.faults.items() if epoch >= oldest}
+        found = {key: (one.unproven, {reason.key: reason.value for reason in one.reasons})
+                 for key, one in self.of(FAULT).items()}
+        require(found == expected, "other faults are recorded")
 
     def _validators(self):
         chain, members = self.chain, []

@@ -18,6 +18,7 @@ from pathlib import Path
 import names
 import signatures
 import tamper
+from audits import REASONS
 from blake3 import blake3
 from borsh import Reader, Refused, Value, require
 from chain import Chain
@@ -26,7 +27,7 @@ from draw import caps, draw, fits
 from formats import FORMATS, decode, encode
 from genesis import read as read_genesis
 from roster import read_answer
-from state import EPOCH, State, check_proven, read_snapshot
+from state import EPOCH, FAULT, State, check_proven, read_snapshot
 
 
 class Export:
@@ -178,8 +179,19 @@ class Checked:
             require((epoch.start_ms, epoch.first) == (one["start_ms"], one["first"])
                     and epoch.beacon.hex() == one["beacon"] and epoch.roster.weight == one["weight"],
                     "`ledger epoch` prints another epoch")
+            faults = {(names.key("node", fault["provider"]), reason, fault["evidence"])
+                      for fault in one["faults"] for reason in fault["reasons"]}
+            require(faults == self._faults(one["epoch"]), "`ledger epoch` prints other faults")
         for one in printed["added"]:
             self._added(one)
+
+    def _faults(self, epoch):
+        """What there is against providers of an epoch, by the names that are printed."""
+        found = set()
+        for key, record in self.state.of(FAULT).items():
+            if key[:8] == epoch.to_bytes(8, "big"):
+                found |= {(key[8:], REASONS[reason.key], reason.value.hex()) for reason in record.reasons}
+        return found
 
     def _added(self, printed):
         """Every holder that an add printed is the one that the chain has."""

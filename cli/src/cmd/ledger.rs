@@ -1,7 +1,7 @@
 //! `ostrakon ledger`: blocks, transactions, epochs, all money, the validators and the parameters, each proven.
 
 use ostrakon::{
-    ChainId, Checkpoint, Epoch, EpochSummary, Error, ErrorKind, Head, Height, Pace, Totals, TxPlace,
+    ChainId, Checkpoint, Epoch, EpochFaults, EpochSummary, Error, ErrorKind, Head, Height, Pace, Totals, TxPlace,
     ledger::{DecidedBlock, Tx, Validator, ValidatorStatus},
 };
 use serde::Serialize;
@@ -96,7 +96,8 @@ fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
     let beacon = summary.beacon.map_or("not complete yet".to_owned(), hex::encode);
     let bytes = |bytes: u128| bytes_text(u64::try_from(bytes).unwrap_or(u64::MAX));
     let (part, all) = (bytes(summary.proven_bytes), bytes(summary.stored_bytes));
-    let excused = if summary.excused { "; those who missed it are excused" } else { "" };
+    let faults = &summary.faults;
+    let excused = if faults.amnesty { "; those who missed it are excused" } else { "" };
     let proven = format!("{part} of {all}, by {} providers{excused}", summary.proven);
     let table = Table::of([
         ("epoch", summary.epoch.to_string()),
@@ -107,7 +108,17 @@ fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
         ("space for proofs", format!("{} of {} blocks", summary.proof_space.with_space, summary.proof_space.blocks)),
         ("free", bytes(summary.weight)),
     ]);
-    table.render(paint)
+    [table.render(paint), faults_text(faults, paint)].join("\n").trim_end().to_owned()
+}
+
+/// Who did not prove the epoch or lost something, why, and the hash of what shows it.
+fn faults_text(faults: &EpochFaults, paint: Paint) -> String {
+    let mut table = Table::new(0).head(["provider", "why", "evidence"]);
+    for fault in &faults.faults {
+        let reasons: Vec<&str> = fault.reasons.iter().map(|reason| reason.name()).collect();
+        table.plain([fault.provider.to_string(), reasons.join(", "), hex::encode(fault.evidence)]);
+    }
+    if faults.faults.is_empty() { String::new() } else { table.render(paint) }
 }
 
 fn totals_text(totals: &Totals, paint: Paint) -> String {

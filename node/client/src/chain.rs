@@ -5,6 +5,7 @@
 //! genesis on ([`trusted`]). Not here: what transactions mean (proto/ledger), or who stores which bytes (`get`, `add`).
 //!
 //! * [`activity`]: outgoing and incoming transactions of an account
+//! * [`faults`]: who did not prove an epoch
 //! * [`lookup`]: head, accounts, providers, commitments, blocks
 //! * [`roster`]: who can be drawn
 //! * [`basis`]: what an upload is planned by, in one answer
@@ -33,6 +34,7 @@ use crate::{ErrorKind, client::Random};
 mod activity;
 mod ask;
 mod basis;
+mod faults;
 mod lookup;
 mod nonce;
 mod pace;
@@ -46,6 +48,7 @@ mod vouch;
 
 pub use activity::Activity;
 pub(crate) use basis::Basis;
+pub use faults::{EpochFaults, ProviderFault};
 pub use lookup::Head;
 pub use pace::Pace;
 pub use roster::Roster;

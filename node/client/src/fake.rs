@@ -84,6 +84,8 @@ struct Shared {
     refused: Option<u32>,
     /// The next transaction is taken and forgotten, and others fill a block instead of it.
     rush: bool,
+    /// No node lists who is at fault.
+    hides_faults: bool,
 }
 
 /// What all holders together took.
@@ -171,6 +173,7 @@ impl World {
             forgotten: 0,
             refused: None,
             rush: false,
+            hides_faults: false,
         }));
         // Genesis is signed by nobody: what is proven begins with a block.
         lock(&shared).decide(Vec::new()).unwrap();
@@ -244,6 +247,11 @@ impl World {
     /// The ledger refuses commits of this extent; or of none.
     pub(crate) fn refuse_extent(&self, extent: Option<u32>) {
         lock(&self.shared).refused = extent;
+    }
+
+    /// No node lists who is at fault any more.
+    pub(crate) fn hide_faults(&self) {
+        lock(&self.shared).hides_faults = true;
     }
 
     /// The next transaction is taken and forgotten, and others fill a block instead of it.

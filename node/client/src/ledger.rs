@@ -8,8 +8,9 @@ pub use ostrakon_proto::{
         GenesisAccount, GenesisProvider, GenesisValidator, full_bond,
         repair::{ListedTicket, TicketPlace},
         state::{
-            Account, Charter, CommitmentId, DrawIdentity, EpochClock, Maintenance, Membership, NameRecord, Proposal,
-            ProposalOutcome, ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
+            Account, Charter, CommitmentId, DrawIdentity, EpochClock, FaultReason, Maintenance, Membership, NameRecord,
+            Proposal, ProposalOutcome, ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator,
+            ValidatorStatus,
         },
         tx::{
             Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Maintain, Propose, Repaired,

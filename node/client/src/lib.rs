@@ -54,8 +54,8 @@ pub use add::{
 };
 pub use backup::Backup;
 pub use chain::{
-    Activity, Chain, ChainError, EpochSummary, Head, Included, KeptTrust, Pace, Roster, Supply, Totals, TrustStore,
-    VouchError,
+    Activity, Chain, ChainError, EpochFaults, EpochSummary, Head, Included, KeptTrust, Pace, ProviderFault, Roster,
+    Supply, Totals, TrustStore, VouchError,
 };
 pub use client::{Client, ClientParts, Clock, Random};
 pub use error::{Error, ErrorKind, Hint};

@@ -22,12 +22,17 @@ use ostrakon_node::{
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
-    ledger::state::{Audited, Provider},
+    json,
+    ledger::state::{Audited, FaultReason, Provider, Records},
+    limits,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::say;
+
+/// Faults that are printed for people: the newest.
+const FAULTS: usize = 5;
 
 /// The status of a node: `status.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,9 +80,39 @@ pub(super) struct MemberStatus {
     announced: Vec<String>,
     /// How the proof of this epoch is doing.
     audit: Option<AuditStatus>,
+    /// What the ledger has against it of the last epochs, the newest first.
+    faults: Vec<FaultStatus>,
     /// What it was paid, and which epochs it missed; nothing unless it is a provider.
     #[serde(flatten)]
     pay: Option<PayStatus>,
+}
+
+/// What there is against it of an epoch, by one evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FaultStatus {
+    epoch: Epoch,
+    reasons: Vec<FaultReason>,
+    /// The hash of what shows it.
+    #[serde(serialize_with = "json::hex", deserialize_with = "json::from_hex")]
+    evidence: [u8; 32],
+}
+
+impl FaultStatus {
+    /// All that is recorded against a provider.
+    fn all(records: &dyn Records, node: &NodeId) -> Vec<Self> {
+        let epoch = records.tip().running.clock.epoch;
+        let oldest = epoch.0.saturating_sub(limits::PROVEN_EPOCHS);
+        let of = |epoch| {
+            let fault = records.fault(epoch, node).unwrap_or_default();
+            fault.by_evidence().into_iter().map(move |(evidence, reasons)| Self { epoch, reasons, evidence })
+        };
+        (oldest..=epoch.0).rev().map(Epoch).flat_map(of).collect()
+    }
+
+    fn line(&self) -> String {
+        let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.name()).collect();
+        format!("fault     epoch {}: {} (evidence {})", self.epoch, reasons.join(", "), hex::encode(self.evidence))
+    }
 }
 
 /// What a provider was paid.
@@ -194,12 +229,13 @@ impl Reporter {
         move || {
             // Without an offer, the node's key is its owner's.
             let owner = own.map_or_else(|| AccountId::new(*node.bytes()), |(_, owner)| owner);
-            let (provider, account) = chain.look(|records| (records.provider(&node), records.account(&owner)));
+            let (provider, account, faults) = chain
+                .look(|records| (records.provider(&node), records.account(&owner), FaultStatus::all(records, &node)));
             let pay = provider.as_ref().map(|provider| PayStatus::of(provider, chain.head().epoch));
             let offer = provider.as_ref().map(|provider| Offer::of(provider, own.map(|(capacity, _)| capacity)));
             let announced = provider.map(|provider| provider.addresses).unwrap_or_default();
             let (owner, owner_balance_obols) = (Some(owner), Some(account.balance));
-            (offer, MemberStatus { owner, owner_balance_obols, registration, announced, audit, pay })
+            (offer, MemberStatus { owner, owner_balance_obols, registration, announced, audit, faults, pay })
         }
     }
 
@@ -359,13 +395,14 @@ impl CapacityStatus {
 
 impl MemberStatus {
     fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { owner, owner_balance_obols, registration, announced, audit, pay } = self;
+        let Self { owner, owner_balance_obols, registration, announced, audit, faults, pay } = self;
         let pay = pay.iter().flat_map(PayStatus::lines);
         let audit = audit.iter().map(|audit| format!("proof     {audit}"));
         let owner = owner.zip(*owner_balance_obols).map(|(owner, obols)| format!("owner     {owner}, {obols} obols"));
         let announced = (!announced.is_empty()).then(|| format!("announced {}", announced.join(" ")));
         let registration = registration.as_ref().map(|words| format!("provider  {words}"));
-        owner.into_iter().chain(announced).chain(registration).chain(audit).chain(pay)
+        let faults = faults.iter().take(FAULTS).map(FaultStatus::line);
+        owner.into_iter().chain(announced).chain(registration).chain(audit).chain(pay).chain(faults)
     }
 }
 
@@ -420,5 +457,17 @@ mod tests {
         };
         check(vec![node, node], &format!("missing votes of {node}, {node}"));
         check(Vec::new(), "all have voted");
+    }
+
+    #[test]
+    fn a_fault_says_why_and_what_shows_it() {
+        let reasons = vec![FaultReason::Missed, FaultReason::WrittenOff];
+        let fault = FaultStatus { epoch: Epoch(12), reasons, evidence: [0xab; 32] };
+        let evidence = "ab".repeat(32);
+        assert_eq!(fault.line(), format!("fault     epoch 12: missed, written-off (evidence {evidence})"));
+        let written = serde_json::to_value(&fault).expect("JSON");
+        let expect = serde_json::json!({ "epoch": 12, "reasons": ["missed", "written-off"], "evidence": evidence });
+        assert_eq!(written, expect);
+        assert_eq!(serde_json::from_value::<FaultStatus>(written).expect("the same"), fault);
     }
 }

@@ -10,7 +10,7 @@ use ostrakon_net::admission::{Held, Source};
 use ostrakon_proto::{
     audit::StorageProof,
     codec,
-    id::{Height, NodeId},
+    id::{Epoch, Height, NodeId},
     ledger::{
         proofs::ProofKey,
         repair::{TicketPlace, tickets},
@@ -108,6 +108,7 @@ impl Serve {
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
             ChainRequest::Tickets { from, limit } => Ok(self.tickets(from, limit).await),
+            ChainRequest::Faults { epoch, after } => Ok(self.faults(epoch, after).await),
         }
     }
 
@@ -198,6 +199,11 @@ impl Serve {
             let node = |(key, _)| if let Key::Provider(node) = key { Some(node) } else { None };
             pack(all.into_iter().filter_map(node).filter(|node| Some(*node) != after))
         };
+        answer(ChainResponse::Hints, self.parts.chain.read(page).await)
+    }
+
+    async fn faults(&self, epoch: Epoch, after: Option<NodeId>) -> Frame {
+        let page = move |records: &dyn Records| pack(records.at_fault(epoch, after, limits::PAGE));
         answer(ChainResponse::Hints, self.parts.chain.read(page).await)
     }
 

@@ -296,8 +296,8 @@ impl<'a> Execution<'a> {
     fn act(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
         let balance = self.pay(tx)?;
         let TxBody { account, nonce, ref action, .. } = tx.tx().body;
-        let mut context =
-            ActionContext { rules: &self.rules, draft: &mut self.draft, account, nonce, is_costly: false };
+        let (rules, draft, tx) = (&self.rules, &mut self.draft, tx.id());
+        let mut context = ActionContext { rules, draft, account, nonce, tx, is_costly: false };
         let done = action::apply(&mut context, action).map_err(|error| error.with_balance(balance));
         if context.is_costly { done.map_err(|error| TxError::Charged(Box::new(error))) } else { done }
     }

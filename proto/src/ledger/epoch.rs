@@ -35,6 +35,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
         freeze(draft, &clock);
     }
     faults::settle_due(draft);
+    faults::forget(draft);
     end_commitments(draft, rules, epoch);
     losses::sweep(draft, &rules.params);
     losses::forfeit_due(draft, &rules.params);

@@ -6,12 +6,19 @@
 //! proves again. Epochs for which it announced to be away are not paid, and count for nothing else. Where very much was
 //! missed in many places, or blocks had no space for proofs, all who missed are excused: but nobody who stores less
 //! than a fifth can excuse himself.
+//!
+//! Each epoch that a provider did not prove leaves a record of why, with the hash of what it was asked, and so do
+//! losses that it reports or pays for. They are for people to read: nothing follows from them, and they are forgotten.
 
 use crate::{
+    audit,
     id::{Epoch, NodeId},
     ledger::{
         draft::Draft,
-        state::{Bonded, EpochAudit, EpochRecord, Key, Provider, ProviderStatus, Records, outside},
+        state::{
+            Bonded, EpochAudit, EpochClock, EpochRecord, Fault, FaultReason, Key, Provider, ProviderStatus, Record,
+            Records, outside,
+        },
     },
     limits,
     params::Params,
@@ -41,22 +48,32 @@ impl Provider {
 }
 
 /// Settles the epochs before the one in progress: those that the provider has not proven by now are missed.
-pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
+pub(super) fn settle(draft: &mut Draft<'_>, provider: &mut Provider) {
     let clock = draft.running().clock;
     let (Some(last), Some(before)) = (provider.last_to_prove(), clock.epoch.0.checked_sub(1)) else { return };
     let (first, last) = (provider.audited.open, last.min(Epoch(before)));
     if first > last {
         return;
     }
-    let Params { audits, repair, .. } = draft.params();
-    let audited = &mut provider.audited;
+    let stood = (provider.status, provider.audited.written_off);
+    judge(provider, &clock, (first, last), &draft.params());
+    let (status, written_off) = stood;
+    let suspended = (provider.status != status).then_some(FaultReason::Suspended);
+    let written_off = (provider.audited.written_off && !written_off).then_some(FaultReason::WrittenOff);
+    record_silence(draft, provider, (first, last), suspended.into_iter().chain(written_off));
+}
+
+/// What follows for the provider from having proven none of the epochs from `first` to `last`.
+fn judge(provider: &mut Provider, clock: &EpochClock, (first, last): (Epoch, Epoch), params: &Params) {
+    let Params { audits, repair, .. } = params;
+    let (audited, before) = (&mut provider.audited, Epoch(clock.epoch.0 - 1));
     audited.open = clock.epoch;
     // Whether they are excused or not: what is not proven has to be somewhere else.
     let since = *audited.silent_since.get_or_insert(first);
     if provider.used == 0 {
         // Nothing is left that it could be silent about.
         audited.returned();
-    } else if counted(outside(audited.maintenance, since, Epoch(before))) >= repair.suspect_epochs {
+    } else if counted(outside(audited.maintenance, since, before)) >= repair.suspect_epochs {
         (audited.written_off, audited.proven_bytes) = (true, 0);
     }
     let unannounced = || outside(audited.maintenance, first, last);
@@ -69,6 +86,62 @@ pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
     audited.clean_since = clock.epoch;
     if audited.missed >= audits.suspend_after && provider.status == ProviderStatus::Active {
         provider.status = ProviderStatus::Suspended;
+    }
+}
+
+/// Records the silence of a provider in each of the epochs from `first` to `last` that are recent, and what followed
+/// from the last of them.
+fn record_silence(
+    draft: &mut Draft<'_>,
+    provider: &Provider,
+    (first, last): (Epoch, Epoch),
+    consequences: impl Iterator<Item = FaultReason>,
+) {
+    let (clock, node) = (draft.running().clock, provider.node);
+    let oldest = Epoch(clock.epoch.0.saturating_sub(limits::PROVEN_EPOCHS));
+    let mut consequences = Some(consequences);
+    for epoch in (first.max(oldest).0..=last.0).map(Epoch) {
+        // What was asked in an epoch is known for as long as its record is.
+        let Some(beacon) = draft.epoch(epoch).and_then(|record| record.beacon) else { continue };
+        let unproven = provider.frozen_bytes(epoch);
+        let reason = if provider.audited.maintenance.is_some_and(|planned| planned.covers(epoch)) {
+            FaultReason::Maintenance
+        } else if clock.excused_of(epoch, epoch) > 0 {
+            FaultReason::Excused
+        } else {
+            FaultReason::Missed
+        };
+        let followed = consequences.take_if(|_| epoch == last).into_iter().flatten();
+        let evidence = audit::silence(&beacon, &node, unproven);
+        let reasons = [reason].into_iter().chain(followed).map(|reason| (reason, evidence)).collect();
+        note(draft, (epoch, node), Fault { unproven, reasons });
+    }
+}
+
+/// Records something against a provider in the epoch in progress.
+pub(super) fn record(draft: &mut Draft<'_>, node: NodeId, reason: FaultReason, evidence: [u8; 32]) {
+    let epoch = draft.running().clock.epoch;
+    note(draft, (epoch, node), Fault { unproven: 0, reasons: [(reason, evidence)].into() });
+}
+
+/// Adds to what there is against a provider of an epoch; a reason keeps its first evidence.
+fn note(draft: &mut Draft<'_>, (epoch, node): (Epoch, NodeId), more: Fault) {
+    let before = draft.fault(epoch, &node);
+    let Fault { unproven, reasons } = before.clone().unwrap_or_default();
+    let reasons = more.reasons.into_iter().chain(reasons).collect();
+    let fault = Fault { unproven: unproven.max(more.unproven), reasons };
+    if before.as_ref() != Some(&fault) {
+        draft.put(Key::Fault(epoch, node), Record::Fault(fault));
+    }
+}
+
+/// Forgets what is long ago, as much as one block may.
+pub(super) fn forget(draft: &mut Draft<'_>) {
+    let epoch = draft.running().clock.epoch;
+    let Some(old) = epoch.0.checked_sub(limits::PROVEN_EPOCHS + 1).map(Epoch) else { return };
+    let (first, last) = (Key::Fault(Epoch(0), NodeId::LEAST), Key::Fault(old, NodeId::GREATEST));
+    for (key, _) in draft.scan(&first, &last, limits::FAULT_REMOVALS) {
+        draft.remove(key);
     }
 }
 

@@ -9,11 +9,11 @@ use crate::{
     id::{Amount, Epoch, NodeId, ObjectId},
     ledger::{
         draft::Draft,
-        inventory,
+        faults, inventory,
         money::{self, CONSERVED, Pool},
         repair::{self, bounty},
         slots,
-        state::{Commitment, CommitmentId, Held, Key, Records, SlotState},
+        state::{Commitment, CommitmentId, Fault, FaultReason, Held, Key, Records, SlotState},
     },
     limits,
     params::Params,
@@ -85,6 +85,10 @@ pub(super) fn forfeit(draft: &mut Draft<'_>, params: &Params, commitment: &mut C
         _ => for_repair.0,
     };
     let taken = slots::charge(draft, slot, Amount(wanted));
+    if taken > Amount::ZERO {
+        let evidence = Fault::lost_column(&id, index, slot.since);
+        faults::record(draft, slot.provider, FaultReason::Forfeited, evidence);
+    }
     let for_repair = Amount(for_repair.0.min(taken.0));
     let rest = taken.minus(for_repair).expect("no more than was taken");
     commitment.fund = commitment.fund.plus(for_repair).expect(CONSERVED);

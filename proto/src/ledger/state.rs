@@ -26,6 +26,7 @@ use crate::{
 
 mod audited;
 mod clock;
+mod fault;
 mod held;
 mod key;
 mod membership;
@@ -34,6 +35,7 @@ mod records;
 pub(in crate::ledger) use audited::outside;
 pub use audited::{Audited, Frozen, Maintenance, Pay, ProvenEpochs};
 pub use clock::EpochClock;
+pub use fault::{Fault, FaultReason};
 pub use held::{DepartedSlot, Held, HeldId, HeldSum, Prefix};
 pub use key::{Bonded, KEY_MAX, Key};
 pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade};

@@ -148,6 +148,14 @@ pub enum ChainRequest {
         /// Number at most; one answer never has more than [`crate::limits::TICKETS`].
         limit: u32,
     },
+    /// Nodes of providers against which there is something of an epoch, in order: [`ChainResponse::Hints`] of
+    /// [`NodeId`], at most [`crate::limits::PAGE`]. What there is, their records prove.
+    Faults {
+        /// The epoch.
+        epoch: Epoch,
+        /// The last node of the page before.
+        after: Option<NodeId>,
+    },
 }
 
 /// Whether submitted transactions were relayed by a node, which decides whether the receiver forwards them to a
@@ -293,6 +301,11 @@ pub fn handovers(from: Height) -> Call<Vec<Handover>> {
 /// Asks for nodes of providers, a page of them.
 pub fn providers(after: Option<NodeId>) -> Call<Vec<NodeId>> {
     hints(&ChainRequest::Providers { after }, limits::PAGE)
+}
+
+/// Asks for nodes of providers against which there is something of an epoch, a page of them.
+pub fn faults(epoch: Epoch, after: Option<NodeId>) -> Call<Vec<NodeId>> {
+    hints(&ChainRequest::Faults { epoch, after }, limits::PAGE)
 }
 
 /// Asks for at most `limit` tickets, from a place on.

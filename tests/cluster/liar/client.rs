@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, Included};
+use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, Included, ProviderFault};
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, ObjectId, TxId},
     ledger::{repair::TicketPlace, state::first_nonce},
@@ -44,7 +44,7 @@ use Ask::{Fetch, Ledger, Pay, Store};
 use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
-const CASES: [(&str, Ask, Found); 54] = [
+const CASES: [(&str, Ask, Found); 56] = [
     ("header-altered", Ledger, Liar),
     ("unsigned", Ledger, Liar),
     ("too-few-signatures", Ledger, Liar),
@@ -81,6 +81,8 @@ const CASES: [(&str, Ask, Found); 54] = [
     ("providers-in-circles", Ledger, Liar),
     ("ticket-of-no-code", Ledger, Liar),
     ("tickets-in-circles", Ledger, Liar),
+    ("fault-invented", Ledger, Doubt),
+    ("faults-in-circles", Ledger, Liar),
     ("payment-altered", Ledger, Liar),
     ("others-as-own", Ledger, Liar),
     ("older-transaction-left-out", Ledger, Liar),
@@ -238,6 +240,9 @@ impl Truth {
         let providers: BTreeSet<NodeId> = chain.all_providers().await?.iter().map(|provider| provider.node).collect();
         ensure!(providers == self.providers, "other providers: {providers:?}");
         chain.tickets(TicketPlace::FIRST, ALL).await?;
+        let faults = chain.epoch(None).await?.faults.faults;
+        let is_known = |fault: &ProviderFault| self.providers.contains(&fault.provider);
+        ensure!(faults.iter().all(is_known), "who is not a provider is at fault: {faults:?}");
         Ok(())
     }
 

@@ -62,6 +62,12 @@ pub const TICKETS: [Lie; 2] = [
     Lie::new("tickets-in-circles", |question| tickets(question, |all| all.extend_from_within(..))),
 ];
 
+/// In who did not prove an epoch.
+pub const FAULTS: [Lie; 2] = [
+    Lie::new("fault-invented", |question| faults(question, |nodes| nodes.push(NodeId::GREATEST))),
+    Lie::new("faults-in-circles", |question| faults(question, |nodes| nodes.extend([NodeId::GREATEST; 2]))),
+];
+
 /// In which snapshots there are.
 pub const SNAPSHOTS: [Lie; 2] = [
     Lie::new("snapshot-invented", |question| {
@@ -131,6 +137,13 @@ fn providers(question: &Question<'_>, alter: fn(&mut Vec<NodeId>)) -> Option<Fra
     if !nodes.is_empty() {
         alter(&mut nodes);
     }
+    (nodes != honest).then(|| say_of(ChainResponse::Hints, &nodes))
+}
+
+fn faults(question: &Question<'_>, alter: fn(&mut Vec<NodeId>)) -> Option<Frame> {
+    let honest: Vec<NodeId> = hints(question, |request| matches!(request, ChainRequest::Faults { after: None, .. }))?;
+    let mut nodes = honest.clone();
+    alter(&mut nodes);
     (nodes != honest).then(|| say_of(ChainResponse::Hints, &nodes))
 }
 

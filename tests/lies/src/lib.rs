@@ -104,7 +104,7 @@ pub fn of(kind: &ChainResponse) -> Vec<Lie> {
             &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY, &proven::DRAW]
         }
         ChainResponse::Hints => {
-            &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::TICKETS, &hints::SNAPSHOTS, &hints::PAST]
+            &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::TICKETS, &hints::FAULTS, &hints::SNAPSHOTS, &hints::PAST]
         }
         ChainResponse::Chunk => &[&hints::CHUNK],
         // A provider that believes it comes again, since it sees in the blocks whether one has its proof.
@@ -129,6 +129,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Handovers { .. } => &[&hints::HANDOVERS],
         ChainRequest::Providers { .. } => &[&hints::PROVIDERS],
         ChainRequest::Tickets { .. } => &[&hints::TICKETS],
+        ChainRequest::Faults { .. } => &[&hints::FAULTS],
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],
         ChainRequest::Chunk { .. } => &[&hints::CHUNK],
         ChainRequest::Past(_) => &[&hints::PAST],

@@ -240,7 +240,7 @@ impl Chain {
             Some(roster) => self.shown_of(roster).await?,
             None => Vec::new(),
         };
-        let listings = self.provider_listings().await?;
+        let listings = self.listings(wire::chain::providers, "providers").await?;
         let listed = listings.iter().flat_map(|listing| &listing.value);
         let nodes: BTreeSet<NodeId> = shown.iter().chain(listed).copied().collect();
         let keys: Vec<Key> = nodes.into_iter().map(Key::Provider).collect();
@@ -265,26 +265,35 @@ impl Chain {
         }
     }
 
-    /// Nodes of providers, as several nodes list them: each could omit some.
-    async fn provider_listings(&self) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
+    /// Nodes of providers, as several nodes list them page by page: each could omit some.
+    pub(super) async fn listings(
+        &self,
+        page: impl Fn(Option<NodeId>) -> wire::Call<Vec<NodeId>> + Copy,
+        what: &str,
+    ) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
         let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
-        let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;
+        let mut survey = self.survey(reach, |node| self.listed_by(node, page, what), |_| false).await;
         let listings = std::mem::take(&mut survey.answers);
         if listings.is_empty() { Err(self.unanswered(survey)) } else { Ok(listings) }
     }
 
     /// The nodes of providers that this node lists, in their order.
-    async fn listed_by(&self, node: NodeId) -> Result<Reply<BTreeSet<NodeId>>, (NodeId, Silence)> {
+    async fn listed_by(
+        &self,
+        node: NodeId,
+        page: impl Fn(Option<NodeId>) -> wire::Call<Vec<NodeId>>,
+        what: &str,
+    ) -> Result<Reply<BTreeSet<NodeId>>, (NodeId, Silence)> {
         let mut all: BTreeSet<NodeId> = BTreeSet::new();
         for _ in 0..PAGES_MAX {
             let after = all.last().copied();
-            let page = self.ask_node(node, wire::chain::providers(after)).await?.value;
+            let page = self.ask_node(node, page(after)).await?.value;
             if page.is_empty() {
                 break;
             }
             // Pages must rise, or the listing would never end.
             if page.first().copied() <= after || !page.is_sorted_by(|one, next| one < next) {
-                let failure = Failure::InvalidAnswer("its list of providers is not in order".to_owned());
+                let failure = Failure::InvalidAnswer(format!("its list of {what} is not in order"));
                 return Err((node, AskError::new(node, failure).into()));
             }
             all.extend(page);
@@ -293,7 +302,7 @@ impl Chain {
     }
 
     /// Any number of records, in the order of their keys.
-    async fn many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, ChainError> {
+    pub(super) async fn many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, ChainError> {
         let mut all = Vec::with_capacity(keys.len());
         for some in keys.chunks(CONCURRENT) {
             all.extend(self.records(some).await?.1);

@@ -6,7 +6,7 @@ use ostrakon_proto::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{Chain, ChainError, Head};
+use super::{Chain, ChainError, EpochFaults, Head};
 
 /// An epoch, as the ledger recorded it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,8 +32,9 @@ pub struct EpochSummary {
     pub proven_bytes: u128,
     /// Bytes that were to be proven: of all slots when it began.
     pub stored_bytes: u128,
-    /// Whether those who did not prove it are excused; known once it is over.
-    pub excused: bool,
+    /// Who did not, and what else there is against providers.
+    #[serde(flatten)]
+    pub faults: EpochFaults,
 }
 
 /// All money, by where it is.
@@ -106,6 +107,9 @@ impl Chain {
             return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
         };
         let EpochRecord { epoch, start_ms, first, beacon, ref roster, space: proof_space, ref audit } = *record;
+        let clock = running.clock;
+        let ended = Some(audit).filter(|_| epoch < clock.epoch);
+        let faults = self.faults(epoch, ended, clock.excused_of(epoch, epoch) > 0).await?;
         Ok(EpochSummary {
             epoch,
             start_ms,
@@ -117,7 +121,7 @@ impl Chain {
             proven: audit.providers,
             proven_bytes: audit.proven,
             stored_bytes: audit.frozen,
-            excused: running.clock.excused_of(epoch, epoch) > 0,
+            faults,
         })
     }
 }

@@ -95,6 +95,10 @@ impl Shared {
                 let page: Vec<NodeId> = nodes.filter(|node| Some(*node) > after).take(5).collect();
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
+            chain::ChainRequest::Faults { epoch, after } => {
+                let page = if self.hides_faults { Vec::new() } else { self.ledger.at_fault(epoch, after, 5) };
+                ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
+            }
             chain::ChainRequest::Tickets { from, limit } => {
                 let page = tickets(&self.ledger, from, usize::try_from(limit).unwrap().min(limits::TICKETS));
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())

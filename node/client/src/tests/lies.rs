@@ -1,7 +1,14 @@
 //! Fake nodes that make false claims ([`ostrakon_lies`]): the client has what is true, and names the node.
 
+use std::collections::BTreeMap;
+
+use ostrakon_proto::audit;
+
 use super::*;
-use crate::ledger::TicketPlace;
+use crate::{
+    EpochFaults,
+    ledger::{FaultReason, TicketPlace},
+};
 
 /// Whether the answer itself shows that it is false; of the others, only other nodes' answers do.
 fn is_refuted(lie: &Lie) -> bool {
@@ -77,6 +84,55 @@ async fn impossible_repairs_are_found_out() {
         };
         first_is_caught(&world, &lie, truth).await;
     }
+}
+
+/// What there is against a provider is proven, whatever nodes list.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_accused_by_a_node_s_word() {
+    for lie in hints::FAULTS {
+        let world = World::new(4);
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        let mut doubted = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let summary = client.chain().epoch(None).await.expect("the others tell the truth");
+            assert_eq!(summary.faults, EpochFaults::default(), "{lie:?}");
+            let liars = [client.chain().contradicted(), client.chain().invalid_proofs()].map(BTreeMap::into_keys);
+            doubted |= liars.into_iter().flatten().any(|node| node == world.nodes[0]);
+        }
+        assert!(doubted, "{lie:?}");
+    }
+}
+
+/// A world whose providers never prove: once the epoch is over and settled, all holders are named, with evidence that
+/// anyone can compute; and where nodes leave them out, that shows.
+#[tokio::test(start_paused = true)]
+async fn who_missed_an_epoch_is_listed_and_the_list_is_known_to_be_whole() {
+    let world = World::hasty(9, 60, 24);
+    let client = world.client();
+    let pass = || (0..61).for_each(|_| world.act(&[(&crowd(), Action::Anchor(Anchor { hash: [1; 32] }))]));
+    pass();
+    let added = adding(&client, &bytes(5_000)).all().await.expect("added");
+    pass();
+    let epoch = client.chain().head().await.expect("known").epoch;
+    let unsettled = client.chain().epoch(Some(epoch)).await.expect("in progress").faults;
+    assert_eq!(unsettled, EpochFaults::default());
+    pass();
+    let summary = client.chain().epoch(Some(epoch)).await.expect("known");
+    let faults = &summary.faults;
+    let mut all = holders(&added);
+    all.sort_unstable();
+    // All are missing, so it is a storm.
+    assert!(faults.is_complete && faults.amnesty && faults.missed == all, "{summary:?}");
+    let beacon = summary.beacon.expect("it is over");
+    let size = u64::try_from(summary.stored_bytes).expect("small") / 9;
+    for fault in &faults.faults {
+        assert_eq!(fault.reasons, [FaultReason::Excused]);
+        assert_eq!(fault.evidence, audit::silence(&beacon, &fault.provider, size));
+    }
+    world.hide_faults();
+    let hidden = client.chain().epoch(Some(epoch)).await.expect("known").faults;
+    assert!(hidden.missed.is_empty() && !hidden.is_complete, "what all hide is missed");
 }
 
 /// What the account's record proves needs no second node; what others paid to it does.

@@ -1,7 +1,7 @@
 //! The actions of transactions: one file for each group, with the stateless checks of its form and its rules.
 
 use crate::{
-    id::{AccountId, Amount, Epoch, NodeId, ObjectId},
+    id::{AccountId, Amount, Epoch, NodeId, ObjectId, TxId},
     ledger::{
         draft::Draft,
         error::TxError,
@@ -44,6 +44,8 @@ pub(super) struct ActionContext<'a, 'd> {
     pub(super) draft: &'a mut Draft<'d>,
     pub(super) account: AccountId,
     pub(super) nonce: u64,
+    /// The transaction that it is in.
+    pub(super) tx: TxId,
     /// Whether signatures of others were verified: from then on, a failure is charged.
     pub(super) is_costly: bool,
 }

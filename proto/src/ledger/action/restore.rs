@@ -9,10 +9,10 @@ use crate::{
         action::ActionContext,
         collateral::collateral,
         error::TxError,
-        losses,
+        faults, losses,
         repair::{self, RepairError, returning_point},
         slots,
-        state::{Commitment, Provider, ProviderStatus, Records, SlotState},
+        state::{Commitment, FaultReason, Provider, ProviderStatus, Records, SlotState},
         tx::{ReportLoss, Restore},
     },
     tree,
@@ -83,7 +83,9 @@ pub(super) fn report(context: &mut ActionContext<'_, '_>, report: &ReportLoss) -
     let slot = commitment.slots.get(usize::from(index)).filter(|slot| slot.state == SlotState::Live);
     let slot = slot.ok_or(RepairError::NotStored { index })?;
     context.own_provider(slot.provider).map_err(|_| RepairError::NotStored { index })?;
+    let (provider, evidence) = (slot.provider, *context.tx.bytes());
     losses::lose(context.draft, &context.rules.params, &mut commitment, index, SlotState::Reported);
+    faults::record(context.draft, provider, FaultReason::LossReported, evidence);
     context.draft.put_commitment(commitment);
     Ok(())
 }

@@ -64,6 +64,13 @@ pub struct Maintenance {
     pub until: Epoch,
 }
 
+impl Maintenance {
+    /// Whether this epoch is one of them.
+    pub fn covers(&self, epoch: Epoch) -> bool {
+        (self.from..self.until).contains(&epoch)
+    }
+}
+
 /// What is left of the epochs from `first` to `last` without those of a maintenance: none to two ranges, each with its
 /// first and its last.
 pub(in crate::ledger) fn outside(

@@ -57,6 +57,8 @@ pub enum Key {
     Doubts(CommitmentId),
     /// How a commitment is renewed when it would end.
     Renewal(CommitmentId),
+    /// What there is against a provider of an epoch.
+    Fault(Epoch, NodeId),
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
@@ -115,6 +117,7 @@ impl Key {
             Self::Departed(..) => 18,
             Self::Doubts(_) => 19,
             Self::Renewal(_) => 20,
+            Self::Fault(..) => 21,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
             Self::Unproven(..) => 66,
@@ -165,7 +168,7 @@ impl Key {
                 bytes.extend(epoch.0.to_be_bytes());
                 put_commitment(&mut bytes, id);
             }
-            Self::Unproven(epoch, node) => {
+            Self::Unproven(epoch, node) | Self::Fault(epoch, node) => {
                 bytes.extend(epoch.0.to_be_bytes());
                 bytes.extend(node.bytes());
             }
@@ -219,6 +222,7 @@ impl Key {
             18 => Self::Departed(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             19 => Self::Doubts(take_commitment(&mut rest)?),
             20 => Self::Renewal(take_commitment(&mut rest)?),
+            21 => Self::Fault(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             66 => Self::Unproven(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
@@ -326,6 +330,8 @@ mod tests {
             Key::Departed(Epoch(1), commitment(9, 9, 9)),
             Key::Doubts(commitment(9, 9, 9)),
             Key::Renewal(commitment(9, 9, 9)),
+            Key::Fault(Epoch(1), NodeId::new([9; 32])),
+            Key::Fault(Epoch(256), NodeId::new([1; 32])),
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
             Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),

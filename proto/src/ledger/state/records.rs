@@ -8,8 +8,8 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
-    Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, Doubt, EpochClock, EpochRecord, Held, HeldSum,
-    Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Renewal, Tag, Validator,
+    Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, Doubt, EpochClock, EpochRecord, Fault, Held,
+    HeldSum, Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Renewal, Tag, Validator,
     ValidatorStatus,
 };
 
@@ -52,6 +52,8 @@ pub enum Record {
     Doubts(Vec<Doubt>),
     /// Under [`Key::Renewal`].
     Renewal(Renewal),
+    /// Under [`Key::Fault`].
+    Fault(Fault),
     /// Under [`Key::Held`].
     Held(Held),
     /// Under [`Key::HeldSum`].
@@ -246,6 +248,23 @@ pub trait Records: Nodes + std::fmt::Debug {
             Some(Record::Doubts(doubts)) => doubts,
             _ => Vec::new(),
         }
+    }
+
+    /// What there is against a provider of an epoch; `None` where there is nothing, and after it was forgotten.
+    fn fault(&self, epoch: Epoch, node: &NodeId) -> Option<Fault> {
+        match self.get(&Key::Fault(epoch, *node))? {
+            Record::Fault(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// Up to `limit` providers against which there is something of an epoch: the first after `after`, in the order of
+    /// node ids.
+    fn at_fault(&self, epoch: Epoch, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let first = Key::Fault(epoch, after.unwrap_or(NodeId::LEAST));
+        let all = self.scan(&first, &Key::Fault(epoch, NodeId::GREATEST), limit.saturating_add(1));
+        let node = |(key, _)| if let Key::Fault(_, node) = key { Some(node) } else { None };
+        all.into_iter().filter_map(node).filter(|node| Some(*node) != after).take(limit).collect()
     }
 
     /// Up to `limit` bonds that return in or before `epoch`, in the order of (epoch, owner).

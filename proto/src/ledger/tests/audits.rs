@@ -85,7 +85,7 @@ pub(super) fn node(index: u8) -> NodeId {
     node_key(index).public::<NodeKind>()
 }
 
-fn providers(slots: &[SlotClaim]) -> Vec<NodeId> {
+pub(super) fn providers(slots: &[SlotClaim]) -> Vec<NodeId> {
     slots.iter().map(|slot| slot.provider).collect()
 }
 
@@ -127,7 +127,7 @@ impl World {
 }
 
 /// A network with one object of alice's, in the first epoch in which its holders are asked to prove it.
-fn stored() -> (World, Columns, Commit) {
+pub(super) fn stored() -> (World, Columns, Commit) {
     let (mut world, mut columns) = (World::of(&audited()), Columns::default());
     let commit = columns.commit(&world, &alice(), 1, 40_000);
     world.does(&alice(), Action::Commit(commit.clone()));
@@ -300,7 +300,7 @@ fn maintenance_is_announced_before_it_begins_and_is_short_and_rare() {
     assert_eq!(refused(&world, now.after(9), 1), Err(early.into()));
 }
 
-fn maintain(node: NodeId, from: Epoch, epochs: u64) -> Action {
+pub(super) fn maintain(node: NodeId, from: Epoch, epochs: u64) -> Action {
     Action::Maintain(Maintain { node, from, epochs })
 }
 

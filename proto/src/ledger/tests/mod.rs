@@ -15,6 +15,7 @@ mod encodings;
 mod epochs;
 mod evidence;
 mod false_headers;
+mod faults;
 mod fees;
 mod genesis;
 mod governance;

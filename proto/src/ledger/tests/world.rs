@@ -16,8 +16,8 @@ use crate::{
         proofs::ProofKey,
         propose, rotation,
         state::{
-            Account, Bonded, CommitmentId, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip,
-            Validator, ValidatorStatus,
+            Account, Bonded, CommitmentId, Domain, EpochRecord, Key, Membership, ProviderStatus, Record, Records,
+            SlotState, Tip, Validator, ValidatorStatus,
         },
         tree,
         tx::{
@@ -27,6 +27,7 @@ use crate::{
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     light::ProvenRecord,
+    limits,
     params::{Audits, Code, Params, Repair, Timing},
     placement::{Caps, DomainTags, Draw, DrawSeed, Offer, RosterEntry, Tag, draw},
     sign::{Keypair, Purpose},
@@ -326,6 +327,7 @@ impl World {
         assert!(used.iter().all(|(tag, used)| self.state.infrastructure(tag).used == *used), "room is counted");
         assert_eq!(used.values().sum::<u128>(), running.stored, "room is counted");
         assert_eq!(Rosters::read(&self.state), Some(self.state.rosters()), "rosters follow from the records");
+        self.check_faults();
         self.check_collateral();
         self.check_bonds();
         self.check_accounts();
@@ -356,6 +358,33 @@ impl World {
             seen(&mut made.into_iter().filter(|(key, _)| is_inventory(key))),
             "inventories follow from the records"
         );
+    }
+
+    /// What is missing of an epoch that is settled is what its faults say, and none is older than it may be.
+    fn check_faults(&self) {
+        let now = self.epoch();
+        let mut unproven: BTreeMap<Epoch, u128> = BTreeMap::new();
+        let (mut oldest, mut settled) = (now, now);
+        for (key, record) in self.state.records() {
+            match (key, record) {
+                (Key::Fault(epoch, _), Record::Fault(fault)) => {
+                    assert!(!fault.reasons.is_empty(), "a fault has a reason");
+                    *unproven.entry(*epoch).or_default() += u128::from(fault.unproven);
+                    oldest = oldest.min(*epoch);
+                }
+                (Key::Unproven(open, _), _) => settled = settled.min(*open),
+                _ => {}
+            }
+        }
+        assert!(oldest.after(limits::PROVEN_EPOCHS) >= now, "a fault is forgotten");
+        for (key, record) in self.state.records() {
+            if let (Key::Epoch(epoch), Record::Epoch(EpochRecord { audit, .. })) = (key, record)
+                && *epoch < settled
+            {
+                let missing = audit.frozen - audit.proven;
+                assert_eq!(unproven.get(epoch).copied().unwrap_or(0), missing, "all who missed {epoch} are recorded");
+            }
+        }
     }
 
     /// Behind each provider's slots is what they say, and its bond covers that and the least.
