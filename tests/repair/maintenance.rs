@@ -1,17 +1,18 @@
 //! A node announces that it will be away, and is away for longer than what others may be: nothing of it counts as lost,
-//! and it is neither suspended nor paid for that time. Without the announcement its columns would be rebuilt.
+//! and it is neither suspended nor paid for that time. Without the announcement its columns would be rebuilt. What it
+//! is paid for each column it says while it runs, and while it does not.
 
-use std::{ffi::OsStr, process::Stdio, time::Duration};
+use std::{ffi::OsStr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use ostrakon::{NodeId, ledger::ProviderStatus};
+use ostrakon::{NodeId, ObjectId, ledger::ProviderStatus};
 use ostrakon_tests::{
     cluster::{Running, Shape},
     process::{until, without_profile},
 };
 use serde::Deserialize;
 
-use super::network::Watched;
+use super::network::{Object, Watched};
 
 const EPOCH: u64 = 3;
 /// Twice as many epochs as a node may be silent for before what it stores counts as lost.
@@ -23,6 +24,45 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Announced {
     from_epoch: u64,
     until_epoch: u64,
+}
+
+/// What `earnings --by commitment` prints, in micro-obols.
+#[derive(Debug, Deserialize)]
+struct Earnings {
+    paid: u64,
+    expected: u64,
+    slots: Vec<Paid>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Paid {
+    object: ObjectId,
+    extent: u32,
+    index: u8,
+    rate: u64,
+    proven: u64,
+    due: u64,
+}
+
+/// The node says of each column that it stores what it is paid for it: the ledger's rate, slot by slot.
+fn check_pay(network: &Watched, dir: &Path, object: &Object, id: NodeId) -> Result<()> {
+    let dir = dir.to_string_lossy();
+    let args = ["earnings", "--by", "commitment", "--json", "--dir", &dir];
+    let said = Running::start(&network.cluster.binaries.node, &args)?.wait(LIMIT)?;
+    let Earnings { paid, expected, slots } = said.json()?;
+    let pay = network.provider(id)?.audited.pay;
+    let sum: u64 = slots.iter().map(|slot| slot.rate).sum();
+    ensure!((sum, expected) == (pay.rate.0, pay.rate.0), "{sum}, {expected} are not the rate {}", pay.rate.0);
+    ensure!(paid <= pay.earned.0 && paid > 0, "{paid} of {} micro-obols", pay.earned.0);
+    let made = network.commitments(object)?;
+    let of_ledger = made.iter().flat_map(|made| {
+        let own = (0_u8..).zip(&made.slots).filter(|(_, slot)| slot.provider == id);
+        own.map(|(index, slot)| (made.id.object, made.id.extent, index, slot.rate(made.column_len).0))
+    });
+    let said: Vec<_> = slots.iter().map(|slot| (slot.object, slot.extent, slot.index, slot.rate)).collect();
+    ensure!(of_ledger.eq(said.iter().copied()), "{slots:?}");
+    ensure!(slots.iter().all(|slot| slot.due == slot.rate * slot.proven && slot.proven > 0), "{slots:?}");
+    Ok(())
 }
 
 /// What `status` prints.
@@ -46,6 +86,7 @@ pub(crate) fn run() -> Result<String> {
     until("it has proven what it stores", LIMIT, || Ok(network.provider(id)?.audited.pay.proofs.count > 0))?;
 
     let dir = node.data_dir.to_string_lossy().into_owned();
+    check_pay(&network, &node.data_dir, &object, id).context("while it runs")?;
     let announce = |begins_in: u64| {
         let (begins_in, lasts) = (format!("{begins_in}s"), format!("{}s", AWAY * EPOCH));
         let mut command = without_profile(&network.cluster.binaries.node);
@@ -65,6 +106,7 @@ pub(crate) fn run() -> Result<String> {
     })?;
     let record = network.provider(id)?;
     ensure!(record.status == ProviderStatus::Active && record.audited.missed == 0, "it is {record:?}");
+    check_pay(&network, &node.data_dir, &object, id).context("while it does not run")?;
     // In the first it may have proven before it was killed.
     let away = announced.from_epoch + 1;
     let during = network.proofs_of(away)?;

@@ -17,7 +17,7 @@
 //!
 //! [`snapshots`] stores states for nodes that join late, [`restore`] makes a ledger of one, [`prune`] deletes old
 //! blocks, [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches, [`rosters`] follow from
-//! records.
+//! records, and [`beside`] reads the ledger of a node that is running.
 
 use std::{
     path::Path,
@@ -48,6 +48,7 @@ use tokio::time::Instant;
 use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
 use crate::ledger_room::LedgerRoom;
 
+pub mod beside;
 mod nodes;
 mod prune;
 mod recent;

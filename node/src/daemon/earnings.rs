@@ -2,10 +2,10 @@
 //!
 //! In comes the provider's record after each block; out goes a line for each epoch that it proved, with the sum of all
 //! pay up to then as the ledger has it. So the lines and the ledger must agree to the last micro-obol, and what was
-//! paid while no journal was kept shows as such.
+//! paid while no journal was kept shows as such. What each column is paid now comes from the ledger itself, which is
+//! read beside the running node. How it is printed is in [`rows`].
 
 use std::{
-    collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, BufRead, BufReader, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -14,7 +14,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
 use ostrakon_net::Workers;
-use ostrakon_node::chain::Chain;
+use ostrakon_node::chain::{
+    Chain,
+    rocks::{beside::Stored, restore::LedgerDirs},
+};
 use ostrakon_proto::{
     id::{Amount, Epoch, Height, NodeId},
     ledger::state::{Pay, Records},
@@ -23,10 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataDir, say, status};
 
-/// Milliseconds of a day.
-const DAY_MS: u64 = 86_400_000;
-/// Rows that are printed for people: the newest.
-const ROWS: usize = 30;
+mod rows;
+
+use rows::{Earnings, Rows, Sums, by_commitment, by_day, by_epoch};
 
 /// Show what the node was paid.
 #[derive(Debug, ClapArgs)]
@@ -48,6 +50,8 @@ pub(super) struct EarningsArgs {
 enum By {
     Epoch,
     Day,
+    /// A column that the node stores now, with the commitment that pays for it
+    Commitment,
 }
 
 /// A line of the journal: an epoch was proven.
@@ -63,32 +67,6 @@ struct Line {
     paid: Amount,
     /// What was paid in all, as the ledger has it.
     earned: Amount,
-}
-
-/// What is printed of an epoch, or of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Row {
-    /// The epoch, or the last of the day.
-    epoch: Epoch,
-    /// When the day began, in milliseconds of Unix time, or when the proof was seen; none of what was not proven.
-    time_ms: Option<u64>,
-    /// Epochs that were proven.
-    proven: u64,
-    paid: Amount,
-    /// Why there is no pay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct Earnings {
-    /// In all, as the ledger has it.
-    paid: Amount,
-    /// Of that, what the rows do not have: paid while no journal was kept.
-    before_journal: Amount,
-    /// For the epoch in progress, if it is not paid yet, before fees.
-    pending: Amount,
-    rows: Vec<Row>,
 }
 
 fn path_of(dir: &Path) -> PathBuf {
@@ -135,78 +113,32 @@ fn read(dir: &Path) -> io::Result<Vec<Line>> {
 /// Prints what the node of a directory was paid.
 pub(super) fn print(args: &EarningsArgs) -> anyhow::Result<()> {
     let dir = &args.data_dir.dir;
-    let pay = status::read(dir)?.pay();
+    let status = status::read(dir)?;
+    let pay = status.pay();
     let lines = read(dir).with_context(|| path_of(dir).display().to_string())?;
     let known = lines.iter().fold(Amount::ZERO, |sum, line| sum.plus(line.paid).unwrap_or(sum));
     let paid = pay.earned.max(lines.last().map_or(Amount::ZERO, |line| line.earned));
-    let earnings = Earnings {
-        paid,
-        before_journal: paid.minus(known).unwrap_or_default(),
-        pending: pay.pending,
-        rows: match args.by {
-            By::Epoch => by_epoch(&lines),
-            By::Day => by_day(&lines),
-        },
+    let before_journal = paid.minus(known).unwrap_or_default();
+    let mut sums = Sums { paid, before_journal, pending: pay.pending, expected: pay.rate };
+    let rows = match args.by {
+        By::Epoch => Rows::Epochs(by_epoch(&lines, status.faults())),
+        By::Day => Rows::Days(by_day(&lines)),
+        By::Commitment => {
+            let (chain, node) = (LedgerDirs::new(dir).chain(), status.node());
+            let stored = Stored::read(&chain, node)?;
+            // All of it is of the block that the slots are read after.
+            if let Some(stored) = &stored {
+                let pay = stored.provider.audited.pay;
+                sums = Sums { paid: pay.earned, expected: pay.rate, ..sums };
+            }
+            Rows::Slots(stored.as_ref().map(by_commitment).unwrap_or_default())
+        }
     };
     match (args.json, args.csv) {
-        (true, _) => say(&(serde_json::to_string(&earnings)? + "\n")),
-        (_, true) => say(&as_csv(&earnings.rows)),
-        _ => say(&as_text(&earnings)),
+        (true, _) => say(&(serde_json::to_string(&Earnings { sums, rows })? + "\n")),
+        (_, true) => say(&rows.as_csv()),
+        _ => say(&Earnings { sums, rows }.as_text()),
     }
-}
-
-/// A row for each epoch from the first line on, also of those that were not proven.
-fn by_epoch(lines: &[Line]) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut next = lines.first().map_or(Epoch(0), |line| line.epoch);
-    for line in lines {
-        while next < line.epoch {
-            rows.push(Row {
-                epoch: next,
-                time_ms: None,
-                proven: 0,
-                paid: Amount::ZERO,
-                reason: Some("nothing proven"),
-            });
-            next = next.after(1);
-        }
-        rows.push(Row { epoch: line.epoch, time_ms: Some(line.time_ms), proven: 1, paid: line.paid, reason: None });
-        next = line.epoch.after(1);
-    }
-    rows
-}
-
-/// A row for each day on which something was paid.
-fn by_day(lines: &[Line]) -> Vec<Row> {
-    let mut days: BTreeMap<u64, Row> = BTreeMap::new();
-    for line in lines {
-        let day = line.time_ms / DAY_MS * DAY_MS;
-        let none = Row { epoch: line.epoch, time_ms: Some(day), proven: 0, paid: Amount::ZERO, reason: None };
-        let row = days.entry(day).or_insert(none);
-        row.epoch = line.epoch;
-        row.proven += 1;
-        row.paid = row.paid.plus(line.paid).unwrap_or(row.paid);
-    }
-    days.into_values().collect()
-}
-
-fn as_csv(rows: &[Row]) -> String {
-    let row = |Row { epoch, time_ms, proven, paid, reason }: &Row| {
-        let time_ms = time_ms.map(|ms| ms.to_string()).unwrap_or_default();
-        format!("{epoch},{time_ms},{proven},{paid},{}\n", reason.unwrap_or_default())
-    };
-    std::iter::once("epoch,time_ms,proven,paid_obols,reason\n".to_owned()).chain(rows.iter().map(row)).collect()
-}
-
-fn as_text(Earnings { paid, before_journal, pending, rows }: &Earnings) -> String {
-    let row = |Row { epoch, proven, paid, reason, .. }: &Row| match reason {
-        Some(reason) => format!("epoch {epoch:<10} {reason}\n"),
-        None if *proven > 1 => format!("epoch {epoch:<10} {paid} obols for {proven} epochs up to it\n"),
-        None => format!("epoch {epoch:<10} {paid} obols\n"),
-    };
-    let sums = [("paid", paid), ("of it before", before_journal), ("this epoch", pending)];
-    let sums = sums.map(|(name, amount)| format!("{name:<16} {amount} obols\n"));
-    sums.into_iter().chain(rows.iter().skip(rows.len().saturating_sub(ROWS)).map(row)).collect()
 }
 
 #[cfg(test)]
@@ -216,18 +148,6 @@ mod tests {
     fn line(epoch: u64, time_ms: u64, paid: u64, earned: u64) -> Line {
         let (epoch, rate) = (Epoch(epoch), Amount(paid));
         Line { epoch, height: Height(epoch.0), time_ms, rate, paid: Amount(paid), earned: Amount(earned) }
-    }
-
-    #[test]
-    fn epochs_without_a_proof_have_a_row_and_a_reason() {
-        let lines = [line(3, 5, 10, 10), line(5, DAY_MS - 1, 20, 30), line(6, DAY_MS, 1, 31)];
-        let rows = by_epoch(&lines);
-        let seen: Vec<_> = rows.iter().map(|row| (row.epoch.0, row.paid.0, row.reason)).collect();
-        assert_eq!(seen, [(3, 10, None), (4, 0, Some("nothing proven")), (5, 20, None), (6, 1, None)]);
-        let days: Vec<_> = by_day(&lines).iter().map(|row| (row.time_ms, row.proven, row.paid.0)).collect();
-        assert_eq!(days, [(Some(0), 2, 30), (Some(DAY_MS), 1, 1)]);
-        assert_eq!((by_epoch(&[]), by_day(&[])), (vec![], vec![]));
-        assert_eq!(as_csv(&rows[1..2]), "epoch,time_ms,proven,paid_obols,reason\n4,,0,0,nothing proven\n");
     }
 
     #[test]

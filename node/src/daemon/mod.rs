@@ -108,8 +108,10 @@ const RUN_EXAMPLES: &str = "Example, with metrics for Prometheus:
 const EARNINGS_EXAMPLES: &str = "Examples:
   ostrakon-node earnings --dir DIR
   ostrakon-node earnings --dir DIR --by day --csv > earnings.csv
+  ostrakon-node earnings --dir DIR --by commitment
 
-The running node notes each epoch that it proved. `paid` is what the ledger says it was paid in all, after fees.";
+The running node notes each epoch that it proved. `paid` is what the ledger says it was paid in all, after fees. By \
+commitment, what each column is paid now is read from the node's ledger, also while it runs. JSON has micro-obols.";
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {

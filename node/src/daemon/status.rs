@@ -89,15 +89,20 @@ pub(super) struct MemberStatus {
 
 /// What there is against it of an epoch, by one evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FaultStatus {
-    epoch: Epoch,
-    reasons: Vec<FaultReason>,
+pub(super) struct FaultStatus {
+    pub(super) epoch: Epoch,
+    pub(super) reasons: Vec<FaultReason>,
     /// The hash of what shows it.
     #[serde(serialize_with = "json::hex", deserialize_with = "json::from_hex")]
     evidence: [u8; 32],
 }
 
 impl FaultStatus {
+    #[cfg(test)]
+    pub(super) fn new(epoch: Epoch, reasons: Vec<FaultReason>, evidence: [u8; 32]) -> Self {
+        Self { epoch, reasons, evidence }
+    }
+
     /// All that is recorded against a provider.
     fn all(records: &dyn Records, node: &NodeId) -> Vec<Self> {
         let epoch = records.tip().running.clock.epoch;
@@ -107,6 +112,11 @@ impl FaultStatus {
             fault.by_evidence().into_iter().map(move |(evidence, reasons)| Self { epoch, reasons, evidence })
         };
         (oldest..=epoch.0).rev().map(Epoch).flat_map(of).collect()
+    }
+
+    /// Whether the epoch was not proven.
+    pub(super) fn is_silence(&self) -> bool {
+        self.reasons.iter().any(|reason| reason.is_missed() || *reason == FaultReason::Maintenance)
     }
 
     fn line(&self) -> String {
@@ -124,6 +134,9 @@ pub(super) struct PayStatus {
     /// For the epoch in progress, if it is not paid yet, before fees.
     #[serde(rename = "pending_obols")]
     pub(super) pending: Amount,
+    /// For each epoch from now on, before fees.
+    #[serde(rename = "rate_obols", default)]
+    pub(super) rate: Amount,
     /// Epochs that it proved.
     proven_epochs: u64,
     /// Epochs that it missed in a row.
@@ -135,7 +148,8 @@ impl PayStatus {
         let Audited { missed, pay, .. } = provider.audited;
         let is_paid = pay.proofs.has(epoch) || provider.frozen_bytes(epoch) == 0;
         let pending = if is_paid { Amount::ZERO } else { pay.rate };
-        Self { earned: pay.earned, pending, proven_epochs: pay.proofs.count, missed_epochs: missed }
+        let (earned, rate) = (pay.earned, pay.rate);
+        Self { earned, pending, rate, proven_epochs: pay.proofs.count, missed_epochs: missed }
     }
 }
 
@@ -275,6 +289,16 @@ impl Status {
     /// The state of its volumes.
     pub(super) fn volumes(self) -> Vec<VolumeStatus> {
         self.volumes
+    }
+
+    /// The node.
+    pub(super) fn node(&self) -> NodeId {
+        self.identity.node
+    }
+
+    /// What the ledger has against it of the last epochs.
+    pub(super) fn faults(&self) -> &[FaultStatus] {
+        &self.member.faults
     }
 
     /// What it was paid.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ostrakon_proto::{
-    id::{AccountId, Amount, Height},
+    id::{AccountId, Amount, Height, NodeId},
     ledger::{
         GenesisAccount,
         snapshot::{BadChunk, BadSnapshot},
@@ -11,6 +11,7 @@ use ostrakon_proto::{
 };
 
 use super::{
+    beside::Stored,
     restore::{LedgerDirs, RestoreError, Restorer},
     *,
 };
@@ -242,4 +243,31 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     grow(&archive, &world, 50);
     tend(&archive);
     assert_eq!(archive.first_block(), Ok(Height(15)), "what is kept forever begins here");
+}
+
+#[test]
+fn a_ledger_is_read_while_it_is_open_and_when_it_is_not() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, (0, 1 << 30));
+    let node = ledger.view().providers()[1].node;
+    let read = |height: u64| {
+        let stored = Stored::read(dir.path(), node).expect("readable").expect("a provider");
+        assert_eq!((stored.height, stored.slots.len()), (Height(height), 0));
+        stored.provider
+    };
+    assert_eq!(read(0), ledger.view().provider(&node).expect("a provider"));
+    for height in [1, 2, 30] {
+        grow(&ledger, &world, height);
+        read(height);
+    }
+    assert!(Stored::read(dir.path(), NodeId::new([9; 32])).expect("readable").is_none());
+    drop(ledger);
+    read(30);
+    let ledger = open(dir.path(), &world, (0, 1 << 30));
+    ledger.db.put_cf(ledger.family(META), b"format", codec::encode(&(FORMAT + 1))).expect("written");
+    let other = Stored::read(dir.path(), node);
+    assert!(matches!(other, Err(OpenLedgerError::Format { .. })), "{other:?}");
+    let none = Stored::read(&dir.path().join("none"), node);
+    assert!(matches!(none, Err(OpenLedgerError::Database { .. })), "{none:?}");
+    assert!(!dir.path().join("none").exists());
 }
