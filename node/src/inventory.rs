@@ -129,7 +129,7 @@ pub(crate) fn page(chain: &Chain, columns: &dyn Columns, node: NodeId, from: &Co
     let mut missing = Vec::new();
     for Commitment { id, slots, column_len, .. } in &page {
         let is_mine = |(_, slot): &(u8, &Slot)| slot.provider == node && slot.state == SlotState::Live;
-        for (index, slot) in (0..).zip(slots).filter(is_mine) {
+        for (index, slot) in (0..=u8::MAX).zip(slots).filter(is_mine) {
             let stored = columns.column(&slot.column);
             if !stored.is_ok_and(|info| info.is_some_and(|info| !info.damaged)) {
                 missing.push(MissingSlot { commitment: *id, index, bytes: *column_len });

@@ -72,7 +72,7 @@ mod tests {
 
     fn verified(states: Vec<ColumnCheck>, inconsistent: bool) -> Verified {
         let columns =
-            (0u8..).zip(states).map(|(index, state)| CheckedColumn { extent: 0, index, provider: None, state });
+            (0..=u8::MAX).zip(states).map(|(index, state)| CheckedColumn { extent: 0, index, provider: None, state });
         let (object, code, took) = (ObjectId::new([1; 32]), Code { k: 1, n: 3 }, Duration::from_millis(100));
         let columns = columns.collect();
         Verified { object, size: 64, code, columns, inconsistent, wrong_manifests: Vec::new(), took }

@@ -237,6 +237,6 @@ fn longest(commitments: Vec<Commitment>) -> Vec<Commitment> {
 
 fn slots_of(commitments: &[Commitment]) -> impl Iterator<Item = (u32, u8, &ostrakon_proto::ledger::state::Slot)> {
     commitments.iter().flat_map(|commitment| {
-        (0u8..).zip(&commitment.slots).map(|(index, slot)| (commitment.id.extent, index, slot))
+        (0..=u8::MAX).zip(&commitment.slots).map(|(index, slot)| (commitment.id.extent, index, slot))
     })
 }

@@ -423,7 +423,7 @@ impl Columns {
     /// Columns that were read from, with their holders.
     pub fn used(&self) -> Vec<(u8, NodeId)> {
         let state = lock(&self.state);
-        let used = (0u8..).zip(&state.columns).filter(|(_, column)| column.used);
+        let used = (0..=u8::MAX).zip(&state.columns).filter(|(_, column)| column.used);
         used.filter_map(|(index, column)| column.holders.front().map(|holder| (index, holder.provider))).collect()
     }
 }

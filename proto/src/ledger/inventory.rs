@@ -195,7 +195,7 @@ pub fn reindex(base: &dyn Records, from: &Key) -> (BTreeMap<Key, Option<Record>>
 
 /// Lists the live slots of a commitment in the inventories, and their rates by its end.
 fn list(draft: &mut Draft<'_>, commitment: &Commitment) {
-    for (index, slot) in (0..).zip(&commitment.slots).filter(|(_, slot)| slot.state == SlotState::Live) {
+    for (index, slot) in (0..=u8::MAX).zip(&commitment.slots).filter(|(_, slot)| slot.state == SlotState::Live) {
         add(draft, slot.provider, commitment.held(index, slot));
         let provider = draft.provider(&slot.provider).expect("a provider with slots stays registered");
         if commitment.end >= provider.audited.pay.settled {

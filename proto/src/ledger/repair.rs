@@ -155,7 +155,7 @@ pub fn assignment_at(
         return Err(RepairBlock::TooFewLive { live, need });
     }
     let columns: Vec<u8> =
-        (0..).zip(&commitment.slots).filter(|(_, slot)| hands.take(slot)).map(|(index, _)| index).collect();
+        (0..=u8::MAX).zip(&commitment.slots).filter(|(_, slot)| hands.take(slot)).map(|(index, _)| index).collect();
     let stays: Vec<&Slot> =
         commitment.slots.iter().filter(|slot| slot.state == SlotState::Live && !hands.take(slot)).collect();
     let domain = |slot: &&Slot| records.provider(&slot.provider).map(|provider| DomainTags::from(&provider.domain));

@@ -104,7 +104,7 @@ fn end(draft: &mut Draft<'_>, commitment: &Commitment, (index, slot): (u8, &Slot
 /// All live slots of a commitment end; out comes what is left of its escrow.
 pub(super) fn end_all(draft: &mut Draft<'_>, commitment: &Commitment) -> Amount {
     let (mut escrow, mut departed) = (commitment.escrow, Vec::new());
-    for (index, slot) in (0..).zip(&commitment.slots).filter(|(_, slot)| slot.state == SlotState::Live) {
+    for (index, slot) in (0..=u8::MAX).zip(&commitment.slots).filter(|(_, slot)| slot.state == SlotState::Live) {
         let due = end(draft, commitment, (index, slot), slot.collateral);
         escrow = escrow.minus(due).expect(CONSERVED);
         departed.push(commitment.departed(index));

@@ -289,7 +289,7 @@ impl Commitment {
 
     /// The indexes of the slots whose column is to be stored again.
     pub fn absent(&self) -> impl Iterator<Item = u8> {
-        (0..).zip(&self.slots).filter(|(_, slot)| slot.state.is_absent()).map(|(index, _)| index)
+        (0..=u8::MAX).zip(&self.slots).filter(|(_, slot)| slot.state.is_absent()).map(|(index, _)| index)
     }
 
     /// The keys of its index entries.

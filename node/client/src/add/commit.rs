@@ -114,7 +114,7 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
 async fn spread(job: &Job<'_>, extents: &[&Stored], height: Height) -> usize {
     let wanted = usize::from(job.plan.code.spare()) + 1;
     let spreads = extents.iter().map(|stored| async move {
-        let stores = (0u8..).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
+        let stores = (0..=u8::MAX).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
         let holders: Vec<NodeId> =
             stores.filter_map(|(index, _)| stored.placing.holder(index)).map(|holder| holder.provider).collect();
         job.client.chain.spread(height, &holders, wanted.min(holders.len())).await

@@ -95,7 +95,7 @@ pub(super) async fn found(
     let providers = job.client.chain.providers(&holders).await?;
     let slots = commitments.iter().flat_map(|commitment| {
         let providers = &providers;
-        (0u8..).zip(&commitment.slots).filter_map(move |(index, slot)| {
+        (0..=u8::MAX).zip(&commitment.slots).filter_map(move |(index, slot)| {
             let domain = providers.get(&slot.provider)?.domain.clone();
             let (extent, stored) = (commitment.id.extent, slot.state == SlotState::Live);
             Some(AddedSlot { extent, index, provider: slot.provider, domain, column: slot.column, stored })

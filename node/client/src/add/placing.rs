@@ -73,7 +73,7 @@ impl Placing {
 
     /// Columns without a holder.
     pub(crate) fn vacant(&self) -> Vec<u8> {
-        let slots = (0u8..).zip(&self.slots);
+        let slots = (0..=u8::MAX).zip(&self.slots);
         slots.filter(|(_, place)| place.is_none()).map(|(index, _)| index).collect()
     }
 

@@ -66,7 +66,7 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
 fn readable(job: &Job<'_>, stored: &Stored, manifest: &Manifest) -> Columns {
     let extent = stored.placing.extent;
     let listed = &manifest.extents[usize::try_from(extent).expect("at most 1,024")];
-    let holders = (0u8..).zip(&stored.receipts).map(|(index, receipt)| {
+    let holders = (0..=u8::MAX).zip(&stored.receipts).map(|(index, receipt)| {
         let holder = receipt.and_then(|_| stored.placing.holder(index));
         holder.map(|candidate| Holder { provider: candidate.provider, live: true }).into_iter().collect()
     });

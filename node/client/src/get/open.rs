@@ -307,7 +307,7 @@ fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec
 /// Each column's id, with the token that its holder asks for.
 pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent) -> Vec<ColumnKey> {
     let access = |index| key.map_or(ReadAccess::Public, |key| ReadAccess::Token(key.read_token(number, index)));
-    let columns = (0u8..).zip(&extent.columns);
+    let columns = (0..=u8::MAX).zip(&extent.columns);
     columns.map(|(index, id)| ColumnKey { id: *id, access: access(index) }).collect()
 }
 

@@ -97,7 +97,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
         fund,
         ticket: None,
     };
-    for (index, (claim, holder)) in (0..).zip(commit.slots.iter().zip(&holders)) {
+    for (index, (claim, holder)) in (0..=u8::MAX).zip(commit.slots.iter().zip(&holders)) {
         let slot = begin(context, &made, index, (claim, holder))?;
         made.slots.push(slot);
     }
