@@ -141,3 +141,6 @@ impl Chain {
         lock(&self.shared.proofs).put(key, proof)
     }
 }
+
+#[cfg(test)]
+mod tests;
