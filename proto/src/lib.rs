@@ -11,6 +11,7 @@
 
 pub mod audit;
 pub mod beacon;
+pub mod bucket;
 pub mod codec;
 pub mod erasure;
 pub mod id;

@@ -144,6 +144,17 @@ pub const PACK_PAGE: usize = 64 * 1024;
 /// Pages from a pack's root to an entry: enough for the most entries in pages of two.
 pub const PACK_DEPTH: usize = 25;
 
+/// Bytes of one page of a bucket's index, unless it has one record: about as many as the smallest read fetches anyway.
+pub const BUCKET_PAGE: usize = 64 * 1024;
+/// Bytes of one record of a bucket's index: an object of 10,000 parts, each an object of the network of its own.
+pub const BUCKET_RECORD: usize = 1024 * 1024;
+/// Bytes of a page with one record of a bucket's index.
+pub const BUCKET_PAGE_MAX: usize = BUCKET_RECORD + BUCKET_PAGE;
+/// Bytes of all places of one page of a bucket's index together, spelled out.
+pub const BUCKET_SPELLED: usize = 1024 * 1024;
+/// Runs of a bucket's index: eight of each of eight levels.
+pub const BUCKET_RUNS: usize = 64;
+
 /// Seconds without progress after which a request is abandoned.
 pub const STALL_SECONDS: u64 = 60;
 /// Seconds that an answer may take: enough for a busy node far away, and little enough to ask another.
