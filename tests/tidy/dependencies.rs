@@ -11,13 +11,14 @@ use ostrakon_tests::source::{
 use crate::assert_clean;
 
 /// Of our own crates, what each may name.
-const MAP: [(&str, &[&str]); 7] = [
+const MAP: [(&str, &[&str]); 8] = [
     ("proto", &[]),
     ("node/net", &["ostrakon-proto"]),
     ("node/transfer", &["ostrakon-proto", "ostrakon-net"]),
     ("node/client", &["ostrakon-proto", "ostrakon-net", "ostrakon-transfer"]),
     ("node", &["ostrakon-proto", "ostrakon-net", "ostrakon-transfer", "ostrakon"]),
-    ("cli", &["ostrakon"]),
+    ("node/gateway", &["ostrakon"]),
+    ("cli", &["ostrakon", "ostrakon-gateway"]),
     ("tests/lies", &["ostrakon-proto"]),
 ];
 
@@ -32,11 +33,12 @@ const SDK_IN_NODE: [(&str, &[&str]); 6] = [
 ];
 
 /// What a crate must never name, whatever for.
-const BANNED: [(&str, &[&str]); 5] = [
+const BANNED: [(&str, &[&str]); 6] = [
     ("proto", &["tokio", "libp2p", "rocksdb", "rand", "rand_chacha", "futures", "getrandom", "tracing"]),
     ("node/net", &["rocksdb", "clap"]),
     ("node/transfer", &["rocksdb", "clap", "libp2p"]),
     ("node/client", &["rocksdb", "clap", "libp2p"]),
+    ("node/gateway", &["rocksdb", "clap", "libp2p"]),
     ("cli", &["rocksdb", "libp2p"]),
 ];
 

@@ -22,6 +22,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{FailedColumn, Survives, get::json, pack::Skipped};
 
+mod apart;
 mod builder;
 mod chance;
 mod commit;
@@ -40,6 +41,7 @@ mod source;
 mod store;
 mod upload;
 
+pub(crate) use apart::{Apart, Uploaded};
 pub use builder::Add;
 pub use error::AddError;
 pub use journal::{JournalError, Journals, Unfinished};
@@ -48,6 +50,7 @@ pub use plan::Quote;
 pub(crate) use job::row_memory;
 use journal::Journal;
 use ostrakon_transfer::lanes;
+pub(crate) use plan::times;
 
 /// What was added. Serialises to the JSON that `ostrakon add --json` prints.
 #[derive(Clone, Debug, Serialize)]

@@ -10,6 +10,7 @@
 //! * [`roster`]: who can be drawn
 //! * [`basis`]: what an upload is planned by, in one answer
 //! * [`pace`]: epochs and dates
+//! * [`quorum`]: what two thirds of the voting power have
 //! * [`tickets`]: what is to be repaired, by a node's word
 //! * [`vouch`]: proofs in files
 //! * [`nonce`]: which nonce is next, and whose turn it is to sign
@@ -38,6 +39,7 @@ mod faults;
 mod lookup;
 mod nonce;
 mod pace;
+mod quorum;
 mod recent;
 mod roster;
 mod send;
@@ -62,6 +64,7 @@ pub use trusted::{KeptTrust, TrustStore};
 use ask::{Nodes, Survey};
 use lookup::{HALT, KnownProvider};
 pub(crate) use nonce::Nonces;
+use quorum::Voters;
 use recent::Recent;
 pub(crate) use trusted::Trusted;
 
@@ -82,6 +85,7 @@ struct Inner {
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
     nonces: Nonces,
     recent: Mutex<Option<Recent>>,
+    voters: Mutex<Option<Voters>>,
 }
 
 impl fmt::Debug for Inner {
@@ -219,6 +223,17 @@ pub enum ChainError {
         /// The block that charged it.
         height: Height,
     },
+    /// Too few validators answer, or have the block.
+    #[error(
+        "validators with {power} of {all} voting power respond, and more than two thirds are needed: try again when \
+         more of them do"
+    )]
+    NoQuorum {
+        /// Power of those that did.
+        power: u64,
+        /// Power of all.
+        all: u64,
+    },
     /// The client has no key to sign with.
     #[error("the client has no account key, which is needed to sign a transaction")]
     NoKey,
@@ -232,6 +247,7 @@ impl ChainError {
             | Self::NotIncluded { .. }
             | Self::ProvidersMissing { .. }
             | Self::Unconfirmed { .. }
+            | Self::NoQuorum { .. }
             | Self::Halted { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
@@ -268,6 +284,7 @@ impl Chain {
             providers: Mutex::default(),
             nonces,
             recent: Mutex::default(),
+            voters: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -93,6 +93,11 @@ impl Client {
         self.account.as_ref().map(Keypair::public)
     }
 
+    /// The same for another account, which shares connections and caches, and records nothing in the profile.
+    pub(crate) fn as_account(&self, key: Keypair) -> Self {
+        Self { account: Some(key), journals: None, objects: None, ..self.clone() }
+    }
+
     pub(crate) fn rules(&self) -> Arc<Rules> {
         self.chain.rules()
     }

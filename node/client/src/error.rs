@@ -11,7 +11,7 @@ use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
     AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError, PackReadError,
-    PassphraseError, ProfileError, TooPoor, VouchError,
+    PassphraseError, ProfileError, TooPoor, VouchError, bucket::BucketError,
 };
 
 /// What an error means for the caller.
@@ -225,6 +225,12 @@ impl From<AddError> for Error {
 impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         Self::of(error.kind(), matches!(error, JournalError::InUse(_)), None, error)
+    }
+}
+
+impl From<BucketError> for Error {
+    fn from(error: BucketError) -> Self {
+        Self::of(error.kind(), matches!(error, BucketError::Busy | BucketError::Unavailable(_)), None, error)
     }
 }
 

@@ -25,6 +25,7 @@
 pub mod add;
 mod backoff;
 pub mod backup;
+pub mod bucket;
 pub mod chain;
 mod client;
 mod error;

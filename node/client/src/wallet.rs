@@ -59,6 +59,16 @@ impl Client {
         }
     }
 
+    /// What these cost in fees, each in a transaction of its own.
+    pub(crate) fn fee_of(&self, actions: &[Action]) -> Amount {
+        let (rules, account) = (self.rules(), self.account().unwrap_or(AccountId::new([0; 32])));
+        let fee = |action: &Action| {
+            let (nonce, valid_until, salt, fee, action) = (0, Height(0), 0, Amount::ZERO, action.clone());
+            rules.offer(&TxBody { account, nonce, valid_until, salt, fee, action })
+        };
+        actions.iter().map(fee).fold(Amount::ZERO, |sum, fee| sum.plus(fee).unwrap_or(Amount(u64::MAX)))
+    }
+
     /// Pays another account, once: when another transaction of this account comes first, it is not repeated.
     ///
     /// Fails with [`ChainError::NotIncluded`](crate::ChainError::NotIncluded) when it may still happen.

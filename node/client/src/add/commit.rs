@@ -18,11 +18,11 @@ use super::{
     AddError, AddedTerm,
     existing::{extents_of, own_commitments},
     job::Job,
-    plan::times,
+    plan::{Plan, times},
     store::Listing,
     upload::Stored,
 };
-use crate::{Event, chain::Overtaken};
+use crate::{Client, Event, chain::Overtaken};
 
 /// How often an earlier run's transaction is waited for, when the ledger refuses a new one.
 const ATTEMPTS: u32 = 4;
@@ -70,7 +70,7 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
         locked = locked.plus(stored.placing.locked(stored.column_len)).ok_or(AddError::Price)?;
         let missing = stored.receipts.iter().filter(|receipt| receipt.is_none()).count();
         repair = repair.plus(job.plan.repair_fund(stored.column_len, missing)).ok_or(AddError::Price)?;
-        actions.extend(job.plan.commit_of(action(job, listing, stored, end)?));
+        actions.extend(job.plan.commit_of(action(&job.plan, listing, stored, end)?));
     }
     let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
     let locked = times(locked, job.plan.epochs).and_then(|locked| locked.plus(repair)).ok_or(AddError::Price)?;
@@ -80,13 +80,16 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
     let included = chain.send(job.account, batches(actions), Overtaken::Repeat, job.events).await?;
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });
-    let spread = spread(job, extents, height).await;
+    let wanted = usize::from(job.plan.code.spare()) + 1;
+    let spread = spread(job.client, extents, (height, wanted)).await;
+    job.events.tell(Event::Spread { holders: spread, wanted });
     Ok(AddedTerm { height, end, price, spread, existing: false, renewal: job.plan.renewal })
 }
 
-fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Result<Commit, AddError> {
+/// What commits an extent until this epoch.
+pub(super) fn action(plan: &Plan, listing: &Listing, stored: &Stored, end: Epoch) -> Result<Commit, AddError> {
     let Listing { object, manifest, .. } = listing;
-    let need = job.plan.receipts_needed();
+    let need = plan.receipts_needed();
     let names = stored.placing.with_names().ok_or_else(|| Job::too_few(&stored.placing, need))?;
     let cap = stored.placing.cap();
     let claims = names.into_iter().zip(&stored.columns).zip(&stored.receipts);
@@ -105,21 +108,19 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
         column_len: stored.column_len,
         draw: stored.placing.draw,
         slots: claims.map(claim).collect(),
-        until: job.plan.receipt_end(stored.placing.draw),
+        until: plan.receipt_end(stored.placing.draw),
         end,
     })
 }
 
-/// Waits until so many holders of each extent have the block that every k of them that are left know the object.
-async fn spread(job: &Job<'_>, extents: &[&Stored], height: Height) -> usize {
-    let wanted = usize::from(job.plan.code.spare()) + 1;
+/// Waits until so many holders of each extent have the block: with one more than may be lost, every k that are left
+/// know the object. Returns how many have, of the extent where they are fewest.
+pub(super) async fn spread(client: &Client, extents: &[&Stored], (height, wanted): (Height, usize)) -> usize {
     let spreads = extents.iter().map(|stored| async move {
         let stores = (0..=u8::MAX).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
         let holders: Vec<NodeId> =
             stores.filter_map(|(index, _)| stored.placing.holder(index)).map(|holder| holder.provider).collect();
-        job.client.chain.spread(height, &holders, wanted.min(holders.len())).await
+        client.chain.spread(height, &holders, wanted.min(holders.len())).await
     });
-    let holders = join_all(spreads).await.into_iter().min().unwrap_or(0);
-    job.events.tell(Event::Spread { holders, wanted });
-    holders
+    join_all(spreads).await.into_iter().min().unwrap_or(0)
 }

@@ -50,6 +50,22 @@ pub(super) async fn store(job: &Job<'_>, mut source: Source<'_>, options: &AddOp
     Ok(added)
 }
 
+/// Stores the source and takes what its holders sign for it. The ledger is told nothing.
+pub(super) async fn store_apart(
+    job: &Job<'_>,
+    source: &mut Source<'_>,
+    options: &AddOptions,
+) -> Result<(Listing, Vec<Stored>), AddError> {
+    job.events.tell(Event::Planned { code: job.plan.code, size: source.size() });
+    let (columns, mut extents) = send_extents(job, source, options, &BTreeSet::new()).await?;
+    check_unchanged(job, source, &columns).await?;
+    let listing = Listing::new(manifest(job, options.content, source.layout(), columns));
+    finish::finish(job, &mut extents, &listing).await?;
+    rebuild::fill_vacant(job, &mut extents, &listing).await?;
+    check_receipts(job, options, &extents)?;
+    Ok((listing, extents))
+}
+
 async fn store_and_commit(
     job: &Job<'_>,
     source: &mut Source<'_>,

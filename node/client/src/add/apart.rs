@@ -1,0 +1,130 @@
+//! Storing apart from committing: holders have all columns and signed for them, and the ledger knows nothing yet. So
+//! several objects, and what refers to them, can be committed together or not at all.
+
+use std::{future::Future, pin::Pin};
+
+use ostrakon_proto::{
+    id::{Amount, Epoch, Height, ObjectId},
+    ledger::{
+        state::Renewal,
+        tx::{Action, SetRenewal},
+    },
+    seal::ObjectKey,
+};
+use tokio::io::AsyncRead;
+
+use super::{
+    AddError,
+    builder::AddOptions,
+    commit,
+    input::Input,
+    job::Job,
+    plan::{Plan, times},
+    source::Source,
+    store::{Listing, store_apart},
+    upload::Stored,
+};
+use crate::{Client, Events};
+
+/// What is to be stored, and how.
+pub(crate) struct Apart<'a> {
+    /// The plaintext.
+    pub(crate) body: Pin<Box<dyn AsyncRead + Send + 'a>>,
+    /// Its bytes, where they are known.
+    pub(crate) size: Option<u64>,
+    /// What encrypts it, and nothing else ever.
+    pub(crate) key: ObjectKey,
+    /// Epochs that are paid for, and by which the ledger renews it whenever it would end.
+    pub(crate) epochs: u64,
+}
+
+/// An object that its holders have signed for. Unless it is committed they forget it in time.
+#[derive(Debug)]
+pub(crate) struct Uploaded {
+    pub(crate) object: ObjectId,
+    /// Bytes of its plaintext.
+    pub(crate) size: u64,
+    plan: Plan,
+    listing: Listing,
+    extents: Vec<Stored>,
+}
+
+impl Client {
+    /// Stores an object without committing it.
+    pub(crate) fn upload<'a>(
+        &'a self,
+        apart: Apart<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Uploaded, AddError>> + Send + 'a>> {
+        Box::pin(self.upload_apart(apart))
+    }
+
+    /// Fails where the account cannot pay for an object of so many bytes, or is no credit for them.
+    pub(crate) async fn can_upload(&self, size: u64, epochs: u64) -> Result<(), AddError> {
+        let options = options(Some(size), epochs);
+        let plan = self.plan(&options, true, &Events::none()).await?;
+        plan.quote(&self.chain, &plan.layout(size, &options)?).await.map(|_| ())
+    }
+
+    async fn upload_apart(&self, Apart { body, size, key, epochs }: Apart<'_>) -> Result<Uploaded, AddError> {
+        let (options, events) = (options(size, epochs), Events::none());
+        let opened = Input::Reader(Some(body)).open(&self.workers, &options, None).await?;
+        let plan = self.plan(&options, true, &events).await?;
+        if let Some(size) = size {
+            plan.quote(&self.chain, &plan.layout(size, &options)?).await?;
+        }
+        let code = plan.code;
+        let job = Job::new(self, plan.clone(), Some(key), &events)?;
+        let storing = async {
+            let mut source = Source::new(opened, code, true).await?;
+            store_apart(&job, &mut source, &options).await
+        };
+        let (listing, extents) = tokio::select! { biased;
+            stored = Box::pin(storing) => stored?,
+            never = job.keep_alive() => match never {},
+        };
+        job.release();
+        Ok(Uploaded { object: listing.object, size: listing.manifest.size, plan, listing, extents })
+    }
+}
+
+fn options(size: Option<u64>, epochs: u64) -> AddOptions {
+    AddOptions { size, epochs, auto_renew: true, ..AddOptions::default() }
+}
+
+impl Uploaded {
+    /// How many commitments it takes.
+    pub(crate) fn extents(&self) -> u32 {
+        self.listing.manifest.layout().extents()
+    }
+
+    /// The actions that commit it in this epoch, and have the ledger renew it.
+    pub(crate) fn commits(&self, now: Epoch) -> Result<Vec<Action>, AddError> {
+        let Self { object, plan, listing, extents, .. } = self;
+        let until = extents.iter().map(|stored| plan.receipt_end(stored.placing.draw)).min().unwrap_or_default();
+        let end = now.after(plan.epochs).min(until);
+        let mut actions = Vec::new();
+        for stored in extents {
+            actions.push(Action::Commit(commit::action(plan, listing, stored, end)?));
+            let renewal = Some(Renewal { epochs: plan.epochs, most: stored.placing.cap() });
+            actions.push(Action::SetRenewal(SetRenewal { object: *object, extent: stored.placing.extent, renewal }));
+        }
+        Ok(actions)
+    }
+
+    /// What is locked for it, without fees.
+    pub(crate) fn locked(&self) -> Option<Amount> {
+        let each = |stored: &Stored| {
+            let missing = stored.receipts.iter().filter(|receipt| receipt.is_none()).count();
+            let locked = times(stored.placing.locked(stored.column_len), self.plan.epochs)?;
+            locked.plus(self.plan.repair_fund(stored.column_len, missing))
+        };
+        self.extents.iter().try_fold(Amount::ZERO, |sum, stored| sum.plus(each(stored)?))
+    }
+
+    /// Waits until so many of its holders have the block that every k that are left know it.
+    pub(crate) async fn spread(&self, client: &Client, height: Height) -> usize {
+        let wanted = usize::from(self.plan.code.spare()) + 1;
+        let extents: Vec<&Stored> = self.extents.iter().collect();
+        commit::spread(client, &extents, (height, wanted)).await
+    }
+}

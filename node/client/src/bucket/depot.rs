@@ -1,0 +1,333 @@
+//! Where a bucket's batches are: objects of the network, and one cell of the ledger.
+
+use std::{collections::BTreeSet, ops::Range, sync::Mutex, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::join_all, stream::BoxStream};
+use ostrakon_net::lock;
+use ostrakon_proto::{
+    id::{AccountId, Amount, Epoch, Height, ObjectId},
+    ledger::{
+        state::Commitment,
+        tx::{Action, Extend, Release, SetName, Together, Transfer, batches},
+    },
+    link::Link,
+    seal::ObjectKey,
+    sign::Keypair,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{BucketError, engine::Body};
+use crate::{
+    AddError, Client, Error, Events, TooPoor,
+    add::{Apart, Uploaded, times},
+    chain::{ChainError, Overtaken},
+    profile::now_ms,
+};
+
+/// Actions of one transaction beside the cell's and those that commit its batch.
+const BESIDE: usize = ostrakon_proto::limits::PARTS - 3;
+/// Actions that commit an extent, and have it renewed.
+const FOR_EXTENT: usize = 2;
+/// How often what is missed is given to the bucket's account, so that it need not be given soon again.
+const AHEAD: u64 = 8;
+/// What is provided for an object whose length is not known: it may need more.
+const UNKNOWN: u64 = 16 * 1024 * 1024;
+/// How long a transaction is looked for of which no node says whether it is in a block.
+const OUTCOME_WAIT: Duration = Duration::from_secs(60);
+const OUTCOME_PAUSE: Duration = Duration::from_secs(1);
+/// For how long it is known that enough validators respond.
+const QUORUM_FRESH: Duration = Duration::from_secs(2);
+
+/// What a bucket's batches are stored with.
+pub(super) struct Depot {
+    /// Of the bucket's account.
+    client: Client,
+    /// Of who pays.
+    owner: Client,
+    key: Keypair,
+    cell: [u8; 32],
+    /// Epochs that are paid for at a time.
+    epochs: u64,
+    /// When enough validators responded last.
+    quorum_at: Mutex<Option<Instant>>,
+}
+
+/// The bucket's cell on the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// What a change of it has to name; 0 while it is not set.
+    pub(super) version: u64,
+    /// What it says, sealed.
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// What is to be done together, or not at all.
+pub(super) struct Commit<'a> {
+    /// Objects to be committed.
+    pub(super) stored: Vec<&'a Uploaded>,
+    /// Objects that are used no more, each with how many extents it has.
+    pub(super) released: &'a [(ObjectId, u32)],
+    /// The cell as it is expected, and what it shall say; `None` removes it.
+    pub(super) version: u64,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// Why nothing was committed.
+#[derive(Debug)]
+pub(super) enum CommitError {
+    /// The cell has another version.
+    Moved,
+    /// Anything else.
+    Failed(BucketError),
+}
+
+impl Depot {
+    pub(super) fn new((client, owner): (Client, Client), key: Keypair, cell: [u8; 32], epochs: u64) -> Self {
+        Self { client, owner, key, cell, epochs, quorum_at: Mutex::default() }
+    }
+
+    fn account(&self) -> AccountId {
+        self.key.public()
+    }
+
+    /// The newest cell: whatever was acknowledged to anyone before is in it.
+    pub(super) async fn cell(&self) -> Result<Cell, BucketError> {
+        self.client.chain.catch_up_by_quorum().await?;
+        *lock(&self.quorum_at) = Some(Instant::now());
+        self.cell_as_known().await
+    }
+
+    /// The cell, as any node proves it.
+    pub(super) async fn cell_as_known(&self) -> Result<Cell, BucketError> {
+        let (_, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
+        Ok(Cell { version, value })
+    }
+
+    /// Stores an object under this key, without committing it.
+    pub(super) async fn store(
+        &self,
+        body: Body<'_>,
+        size: Option<u64>,
+        key: ObjectKey,
+    ) -> Result<Uploaded, BucketError> {
+        // A body cannot be read twice, so what it may need is provided first.
+        if let Err(error) = self.client.can_upload(size.unwrap_or(UNKNOWN), self.epochs).await {
+            self.fund(error).await?;
+        }
+        Ok(self.client.upload(Apart { body, size, key, epochs: self.epochs }).await?)
+    }
+
+    /// Gives the bucket's account what it misses, from the owner's.
+    async fn fund(&self, error: AddError) -> Result<(), BucketError> {
+        let missed = match error {
+            AddError::Funds { need, have, .. } => need.0.saturating_sub(have.0),
+            AddError::Credit { need, have } => {
+                let each = self.client.rules().params.credit_bytes.max(1);
+                let micro = u128::from(need.saturating_sub(have)) * 1_000_000 / u128::from(each);
+                u64::try_from(micro).unwrap_or(u64::MAX).saturating_add(1)
+            }
+            error => return Err(error.into()),
+        };
+        let owner = &self.owner;
+        let pay = |amount| Action::Transfer(Transfer { to: self.account(), amount: Amount(amount) });
+        let mut pay_ahead = pay(missed.saturating_mul(AHEAD));
+        if owner.check_funds(&pay_ahead).await.is_err() {
+            pay_ahead = pay(missed);
+            owner.check_funds(&pay_ahead).await.map_err(|error| poor(&error))?;
+        }
+        // What is given twice by accident is the bucket's, and returns with it.
+        owner.submit(pay_ahead, Overtaken::Repeat, &Events::none()).await?;
+        Ok(())
+    }
+
+    /// Fails where too few validators respond to commit anything, before anything is stored for it.
+    pub(super) async fn check_quorum(&self) -> Result<(), BucketError> {
+        let is_fresh = lock(&self.quorum_at).is_some_and(|at| at.elapsed() < QUORUM_FRESH);
+        if !is_fresh {
+            self.client.chain.catch_up_by_quorum().await?;
+            *lock(&self.quorum_at) = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Commits all of it, and waits until that is where it cannot be lost. Returns the cell's new version, unless
+    /// others have moved it on by then.
+    pub(super) async fn commit(&self, commit: Commit<'_>) -> Result<Option<u64>, CommitError> {
+        let (head, funds) = self.client.chain.recent(self.account()).await?;
+        let mut locked = Amount::ZERO;
+        let mut actions = Vec::new();
+        for stored in &commit.stored {
+            locked = stored.locked().and_then(|of_one| locked.plus(of_one)).ok_or(AddError::Price)?;
+            actions.extend(stored.commits(head.epoch)?);
+        }
+        let release = |object: ObjectId| move |extent| Action::Release(Release { object, extent });
+        actions.extend(commit.released.iter().flat_map(|(object, extents)| (0..*extents).map(release(*object))));
+        self.ensure(locked, &actions, funds.balance).await?;
+        let set = SetName { name: self.cell, version: commit.version, value: commit.value.clone() };
+        // What does not fit one transaction with the cell comes before it: large objects, which nothing names yet.
+        let before = actions.len().saturating_sub(BESIDE + FOR_EXTENT);
+        let mut last = actions.split_off(before);
+        last.push(Action::SetName(set));
+        if !actions.is_empty() {
+            let sent = self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await;
+            sent.map_err(BucketError::from)?;
+        }
+        let together = Action::Together(Together::new(last).expect("16 actions at most, of which one sets a name"));
+        let sent = self.client.chain.send(&self.key, vec![together], Overtaken::Report, &Events::none()).await;
+        let height = match sent {
+            Ok(included) => included.first().map_or(head.height, |included| included.height),
+            Err(error) => self.outcome(error, &commit).await?,
+        };
+        self.settle(&commit.stored, height).await?;
+        let (_, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
+        Ok((value == commit.value).then_some(version))
+    }
+
+    /// Gives the bucket's account what a commit takes.
+    async fn ensure(&self, locked: Amount, actions: &[Action], have: Amount) -> Result<(), BucketError> {
+        let fees = self.client.fee_of(actions);
+        let (account, need) = (self.account(), locked.0.saturating_add(fees.0.saturating_mul(2)));
+        if need <= have.0 {
+            return Ok(());
+        }
+        self.fund(AddError::Funds { account, need: Amount(need), have }).await
+    }
+
+    /// Waits until what was committed is with validators that have more than two thirds of the power, and with so many
+    /// holders that every k that are left know it.
+    async fn settle(&self, stored: &[&Uploaded], height: Height) -> Result<(), BucketError> {
+        let spreads = join_all(stored.iter().map(|stored| stored.spread(&self.client, height)));
+        let (at_quorum, _) = futures::join!(self.client.chain.at_quorum(height), spreads);
+        Ok(at_quorum?)
+    }
+
+    /// The outcome of a transaction whose sending failed: the height at which it is, or why the cell is not as it was
+    /// to be. Where the cell has moved, the commit may have been the move before the last.
+    async fn outcome(&self, error: ChainError, commit: &Commit<'_>) -> Result<Height, CommitError> {
+        let may_be_open = matches!(error, ChainError::NotIncluded { .. } | ChainError::NoNode { .. });
+        let until = Instant::now() + OUTCOME_WAIT;
+        loop {
+            let (height, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
+            if version != commit.version {
+                return if value == commit.value { Ok(height) } else { Err(CommitError::Moved) };
+            }
+            // Another transaction of the account came first: the same can be tried again.
+            if matches!(error, ChainError::Overtaken { .. }) {
+                return Err(CommitError::Moved);
+            }
+            if !may_be_open || Instant::now() > until {
+                return Err(BucketError::from(error).into());
+            }
+            sleep(OUTCOME_PAUSE).await;
+        }
+    }
+
+    /// What the ledger has of an object that the bucket stores.
+    pub(super) async fn leases(&self, object: ObjectId) -> Result<Vec<Commitment>, BucketError> {
+        match self.client.chain.object(object).await {
+            Ok(mut all) => {
+                all.retain(|commitment| commitment.id.owner == self.account());
+                Ok(all)
+            }
+            Err(ChainError::NoObject { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The epoch in progress.
+    pub(super) async fn epoch(&self) -> Result<Epoch, BucketError> {
+        Ok(self.client.chain.head().await?.epoch)
+    }
+
+    /// Extends those of the commitments to the full term that have less than half of it left; returns how many.
+    pub(super) async fn extend(&self, mut commitments: Vec<Commitment>) -> Result<usize, BucketError> {
+        let head = self.client.chain.head().await?;
+        let half = head.epoch.after(self.epochs.div_ceil(2));
+        // What ends with this epoch was released by another, or cannot be extended any more.
+        commitments.retain(|commitment| commitment.end < half && commitment.end > head.epoch.after(1));
+        let end = head.epoch.after(self.epochs);
+        let mut locked = Amount::ZERO;
+        let mut actions = Vec::with_capacity(commitments.len());
+        for commitment in &commitments {
+            let more = times(commitment.cap(), end.0.saturating_sub(commitment.end.0));
+            locked = more.and_then(|more| locked.plus(more)).ok_or(AddError::Price)?;
+            let most = commitment.slots.iter().map(|slot| slot.cap).max().unwrap_or_default();
+            actions.push(Action::Extend(Extend { commitment: commitment.id, end, most }));
+        }
+        if actions.is_empty() {
+            return Ok(0);
+        }
+        let funds = self.client.chain.account(self.account()).await?;
+        self.ensure(locked, &actions, funds.balance).await?;
+        self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await?;
+        Ok(commitments.len())
+    }
+
+    /// All objects that the bucket's account ever committed, as far back as nodes have blocks.
+    pub(super) async fn committed(&self) -> Result<BTreeSet<ObjectId>, BucketError> {
+        let activity = self.client.chain.activity(self.account(), None, usize::MAX).await?;
+        let own = activity.txs.into_iter().filter(|entry| entry.tx.body.account == self.account());
+        let object = |part: &Action| match part {
+            Action::Commit(commit) => Some(commit.object),
+            _ => None,
+        };
+        Ok(own.flat_map(|entry| entry.tx.body.action.parts().iter().filter_map(object).collect::<Vec<_>>()).collect())
+    }
+
+    /// Reads these bytes of an object's plaintext.
+    pub(super) fn read(&self, link: &Link, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BucketError>> {
+        let error = |error: std::io::Error| match error.downcast::<Error>() {
+            Ok(error) => BucketError::from(error),
+            Err(error) => BucketError::Unavailable(error.to_string()),
+        };
+        self.client.get(link).range(range).stream().map_err(error).boxed()
+    }
+
+    /// Extents of large objects that fit one commit with a batch.
+    pub(super) const fn extents() -> usize {
+        BESIDE / FOR_EXTENT
+    }
+
+    /// Releases that fit it beside so many extents.
+    pub(super) const fn releases(extents: usize) -> usize {
+        BESIDE.saturating_sub(extents.saturating_mul(FOR_EXTENT))
+    }
+
+    /// Random bytes.
+    pub(super) fn random<const N: usize>(&self) -> [u8; N] {
+        self.client.random()
+    }
+
+    /// Milliseconds of Unix time.
+    pub(super) fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+}
+
+fn poor(error: &Error) -> BucketError {
+    match error.downcast_ref::<TooPoor>() {
+        Some(_) => {
+            BucketError::Funds(format!("the bucket needs more money than its owner has: {error}; fund the owner"))
+        }
+        None => BucketError::Unavailable(error.to_string()),
+    }
+}
+
+impl From<BucketError> for CommitError {
+    fn from(error: BucketError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ChainError> for CommitError {
+    fn from(error: ChainError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<AddError> for CommitError {
+    fn from(error: AddError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -1,0 +1,144 @@
+//! Why a bucket does not do what was asked.
+
+use std::sync::Arc;
+
+use crate::{AddError, ChainError, Error, ErrorKind};
+
+/// Why a bucket does not do what was asked. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BucketError {
+    /// There is no such bucket.
+    #[error("this account has no bucket {name}: create it, or check the name")]
+    NoBucket {
+        /// Its name.
+        name: String,
+    },
+    /// There is one already.
+    #[error("this account already has a bucket {name}")]
+    BucketExists {
+        /// Its name.
+        name: String,
+    },
+    /// It cannot be deleted yet.
+    #[error("bucket {name} is not empty: delete its objects and abort its uploads first")]
+    NotEmpty {
+        /// Its name.
+        name: String,
+    },
+    /// A bucket cannot be called this.
+    #[error(
+        "invalid bucket name {name:?}: need 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or \
+         digit at both ends"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// There is no such object.
+    #[error("object {key:?} does not exist")]
+    NoSuchKey {
+        /// Its key.
+        key: String,
+    },
+    /// There is no such upload.
+    #[error("there is no such multipart upload to {key:?}: it was completed or aborted")]
+    NoSuchUpload {
+        /// The key that was named with it.
+        key: String,
+    },
+    /// A condition is false.
+    #[error("a condition of the request is false: the object was changed, or exists already")]
+    Precondition,
+    /// A part that is to be completed is not there, or another.
+    #[error("part {number} was not uploaded, or has another entity tag or checksum")]
+    InvalidPart {
+        /// Its number.
+        number: u16,
+    },
+    /// Parts are not in order.
+    #[error("the parts are not in ascending order, or there are none")]
+    InvalidPartOrder,
+    /// A part that is not the last is too small.
+    #[error("part {number} has {size} bytes, and all but the last need at least 5 MiB")]
+    PartTooSmall {
+        /// Its number.
+        number: u16,
+        /// Its bytes.
+        size: u64,
+    },
+    /// A key is too long.
+    #[error("the key has {bytes} bytes, and 1024 are allowed")]
+    KeyTooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// The body broke off, or has another length than was announced.
+    #[error("the body is incomplete: {0}")]
+    Body(String),
+    /// A check of the body failed.
+    #[error("{0}")]
+    Check(String),
+    /// Others changed the bucket all the time.
+    #[error("others changed the bucket again and again while this was tried: try again")]
+    Busy,
+    /// The owner's account cannot pay.
+    #[error("{0}")]
+    Funds(String),
+    /// Too few nodes respond.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What the bucket's cell refers to is not what was written.
+    #[error("the bucket is damaged: {0}")]
+    Damaged(#[from] ostrakon_proto::bucket::BucketError),
+    /// Anything else.
+    #[error(transparent)]
+    Other(Arc<Error>),
+}
+
+impl BucketError {
+    /// What it means for the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoBucket { .. } | Self::NoSuchKey { .. } | Self::NoSuchUpload { .. } => ErrorKind::NotFound,
+            Self::InvalidName { .. } | Self::KeyTooLong { .. } => ErrorKind::Usage,
+            Self::Funds(_) => ErrorKind::Funds,
+            Self::Unavailable(_) | Self::Busy => ErrorKind::Network,
+            Self::Damaged(_) | Self::Check(_) => ErrorKind::Integrity,
+            Self::Other(error) => error.kind(),
+            Self::BucketExists { .. }
+            | Self::NotEmpty { .. }
+            | Self::Precondition
+            | Self::InvalidPart { .. }
+            | Self::InvalidPartOrder
+            | Self::PartTooSmall { .. }
+            | Self::Body(_) => ErrorKind::Other,
+        }
+    }
+}
+
+impl From<Error> for BucketError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Funds => Self::Funds(error.to_string()),
+            ErrorKind::Network => Self::Unavailable(error.to_string()),
+            _ => Self::Other(Arc::new(error)),
+        }
+    }
+}
+
+impl From<ChainError> for BucketError {
+    fn from(error: ChainError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<AddError> for BucketError {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Source(error) => Self::Body(error.to_string()),
+            AddError::SourceChanged(why) => Self::Body(why),
+            error => Error::from(error).into(),
+        }
+    }
+}

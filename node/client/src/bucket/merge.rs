@@ -1,0 +1,89 @@
+//! Merges runs of a bucket's index into one, while the bucket is used: an object of its own, which a later batch puts
+//! in their place.
+
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
+
+use ostrakon_proto::bucket::{self, Blob, Place, Run, RunWriter, WrittenRun};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+use super::{
+    BucketError,
+    change::Change,
+    index::{Index, View},
+};
+
+/// Bytes between who merges and who stores.
+const PIPE: usize = 1024 * 1024;
+
+/// Runs that follow each other and are to be merged.
+pub(super) struct Due {
+    runs: Vec<Run>,
+    /// The level of the merged run.
+    level: u8,
+    /// Whether no older ones follow.
+    is_last: bool,
+}
+
+/// What is due: of the newest level batches take care themselves.
+pub(super) fn due(view: &View) -> Option<Due> {
+    let range = bucket::due(&view.head)?;
+    let level = view.head.runs[range.start].level;
+    (level > 0).then(|| of(view, range, level.saturating_add(1)))
+}
+
+/// The runs that are in these objects of the network, to be written again elsewhere.
+pub(super) fn in_objects(view: &View, objects: &BTreeSet<Blob>) -> Vec<Due> {
+    let runs = &view.head.runs;
+    let is_in = |run: &Run| run.blob.is_some_and(|blob| objects.contains(&blob));
+    let (mut all, mut start) = (Vec::new(), 0);
+    while start < runs.len() {
+        let length = runs[start..].iter().take_while(|run| is_in(run)).count();
+        if length > 0 {
+            let end = start + length;
+            all.push(of(view, start..end, runs[end - 1].level));
+        }
+        start += length + 1;
+    }
+    all
+}
+
+fn of(view: &View, range: Range<usize>, level: u8) -> Due {
+    Due { level, is_last: range.end == view.head.runs.len(), runs: view.head.runs[range].to_vec() }
+}
+
+/// The change that puts one run in the place of these.
+pub(super) async fn merged(index: &Arc<Index>, due: Due) -> Result<Change, BucketError> {
+    let (read, write) = duplex(PIPE);
+    let salt = index.depot.random();
+    let (level, replaced) = (due.level, due.runs.clone());
+    let storing = index.depot.store(Box::pin(read), None, index.secret.blob_key(&salt));
+    let (stored, written) = futures::join!(storing, write_run(index, due, write));
+    let run = written?.map(|WrittenRun { root, entries, bytes }| Run { blob: None, root, entries, bytes, level });
+    let new = run.is_some().then_some((Arc::new(stored?), salt));
+    Ok(Change::Merge { replaced, run, new })
+}
+
+async fn write_run(
+    index: &Index,
+    Due { runs, is_last, .. }: Due,
+    mut to: DuplexStream,
+) -> Result<Option<WrittenRun>, BucketError> {
+    let (mut walk, mut writer, mut out) = (index.walk(&runs, &Place::first()).await?, RunWriter::new(0), Vec::new());
+    while let Some(entry) = walk.next().await? {
+        if is_last && entry.value.is_none() {
+            continue;
+        }
+        writer.push(entry, &mut out)?;
+        send(&mut out, &mut to).await?;
+    }
+    let run = writer.finish(&mut out);
+    send(&mut out, &mut to).await?;
+    Ok(run)
+}
+
+async fn send(out: &mut Vec<u8>, to: &mut DuplexStream) -> Result<(), BucketError> {
+    let sent = to.write_all(out).await;
+    out.clear();
+    // Who stores has failed, and says why.
+    sent.map_err(|_| BucketError::Unavailable("the merged run could not be stored".to_owned()))
+}

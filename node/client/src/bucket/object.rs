@@ -1,0 +1,318 @@
+//! A bucket's objects: put, get, delete, copy.
+
+use std::{fmt, io, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt, TryStreamExt,
+    future::join_all,
+    stream::{self, BoxStream},
+};
+use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::OwnedSemaphorePermit,
+};
+use tokio_util::io::StreamReader;
+
+use super::{
+    BucketError, Computed,
+    change::{Change, Content, Done, NewBytes, cut, no_key},
+    digest::{Digested, computed},
+    engine::{Body, Engine},
+};
+
+/// Bytes of a key, as S3 has it.
+const KEY_MAX: usize = 1024;
+/// A body of at most this many bytes is written into a batch.
+const INLINE: u64 = 1024 * 1024;
+
+/// A bucket that is open. Cheap to clone; clones write together.
+#[derive(Clone)]
+pub struct Bucket {
+    name: Arc<str>,
+    engine: Arc<Engine>,
+}
+
+/// What an object is served with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
+    /// Headers, each once.
+    pub headers: Vec<(ObjectHeader, String)>,
+    /// What its user says of it.
+    pub metadata: Vec<(String, String)>,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
+}
+
+/// When a change may be made; judged when it is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Always.
+    #[default]
+    None,
+    /// If there is nothing.
+    Absent,
+    /// If there is something.
+    Present,
+    /// If what is there has one of these entity tags.
+    Matches(Vec<String>),
+    /// Unless what is there has one of these entity tags.
+    MatchesNone(Vec<String>),
+}
+
+/// What is checked once a body was read.
+type Check<'a> = Box<dyn FnOnce(&Computed) -> Result<(), String> + Send + 'a>;
+
+/// A body that is put, and how.
+pub struct Put<'a> {
+    /// Its bytes, which are read to their end.
+    pub body: Body<'a>,
+    /// How many they are, where that is known.
+    pub size: Option<u64>,
+    /// What the object is served with.
+    pub described: Described,
+    /// When it may be put.
+    pub condition: Condition,
+    /// What is computed of it, beside MD5. The first is stored with the object.
+    pub digests: Vec<ChecksumAlgorithm>,
+    /// Fails where the bytes are not what the client said; nothing is stored or paid then.
+    pub check: Check<'a>,
+}
+
+/// What was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutDone {
+    /// Its entity tag.
+    pub etag: ETag,
+    /// Its checksum.
+    pub checksum: Option<Checksum>,
+    /// When it was put, in milliseconds of Unix time.
+    pub modified_ms: u64,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// An object that is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct CopySource<'a> {
+    /// Its bucket.
+    pub bucket: &'a Bucket,
+    /// Its key.
+    pub key: &'a str,
+    /// The object, as it was found.
+    pub object: &'a ObjectInfo,
+}
+
+impl<'a> Put<'a> {
+    /// These bytes, without conditions.
+    pub fn new(body: impl AsyncRead + Send + 'a) -> Self {
+        let (size, described, condition, digests) = Default::default();
+        Self { body: Box::pin(body), size, described, condition, digests, check: Box::new(|_| Ok(())) }
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(name: &str, engine: Engine) -> Self {
+        Self { name: name.into(), engine: Arc::new(engine) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether what was read last may be outdated: too few validators responded to know what others have changed.
+    pub fn is_stale(&self) -> bool {
+        self.engine.index.is_stale()
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.engine, &other.engine)
+    }
+
+    /// Puts an object.
+    ///
+    /// # Errors
+    /// [`BucketError::Precondition`], [`BucketError::Body`], [`BucketError::Check`], [`BucketError::Funds`] and others;
+    /// nothing was changed then.
+    pub async fn put(&self, key: &str, put: Put<'_>) -> Result<PutDone, BucketError> {
+        check_key(key)?;
+        let (described, condition) = (put.described.clone(), put.condition.clone());
+        let (_memory, new) = self.bring(put).await?;
+        self.put_done(Change::Put { key: key.to_owned(), condition, described, new }).await
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchKey`], and when the newest state cannot be read.
+    pub async fn head(&self, key: &str) -> Result<ObjectInfo, BucketError> {
+        let view = self.engine.index.view().await?;
+        match self.engine.index.find(&view, &Place::object(key.as_bytes())).await? {
+            Some(Value::Object(info)) => Ok(info),
+            _ => Err(no_key(key)),
+        }
+    }
+
+    /// Reads bytes of an object, as it was found.
+    pub fn read(&self, object: &ObjectInfo, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BucketError>> {
+        let index = Arc::clone(&self.engine.index);
+        let piece = move |Piece { blob, offset, length, .. }: Piece| index.stream(&blob, offset..offset + length);
+        stream::iter(cut(&object.pieces, &range)).flat_map(piece).boxed()
+    }
+
+    /// Deletes an object; says whether there was one.
+    ///
+    /// # Errors
+    /// [`BucketError::Precondition`] and others.
+    pub async fn delete(&self, key: &str, condition: Condition) -> Result<bool, BucketError> {
+        let done = self.engine.change(Change::Delete { key: key.to_owned(), condition }).await?;
+        Ok(matches!(done, Done::Removed(true)))
+    }
+
+    /// Deletes several objects.
+    pub async fn delete_all(&self, keys: Vec<(String, Condition)>) -> Vec<Result<bool, BucketError>> {
+        join_all(keys.iter().map(|(key, condition)| self.delete(key, condition.clone()))).await
+    }
+
+    /// Copies an object: within the bucket without moving a byte, from another one by storing its bytes again.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchKey`], and those of a put.
+    pub async fn copy(
+        &self,
+        from: CopySource<'_>,
+        key: &str,
+        described: Option<Described>,
+        condition: Condition,
+    ) -> Result<PutDone, BucketError> {
+        check_key(key)?;
+        if self.is(from.bucket) {
+            let (from, key) = (from.key.to_owned(), key.to_owned());
+            return self.put_done(Change::Copy { from, key, described, condition }).await;
+        }
+        let described = described.unwrap_or_else(|| Described::from(from.object));
+        let digests = from.object.checksum.iter().map(|checksum| checksum.algorithm).collect();
+        let body = from.body(0..from.object.size());
+        Box::pin(self.put(key, Put { described, condition, digests, ..body })).await
+    }
+
+    /// Replaces an object's tags.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchKey`] and others.
+    pub async fn set_tags(&self, key: &str, tags: Vec<(String, String)>) -> Result<(), BucketError> {
+        self.engine.change(Change::Tag { key: key.to_owned(), tags }).await.map(|_| ())
+    }
+
+    /// A setting of the bucket.
+    ///
+    /// # Errors
+    /// When the newest state cannot be read.
+    pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, BucketError> {
+        let view = self.engine.index.view().await?;
+        match self.engine.index.find(&view, &Place::setting(name)).await? {
+            Some(Value::Setting(value)) => Ok(Some(value)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sets or removes a setting of the bucket.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn set_setting(&self, name: &str, value: Option<Vec<u8>>) -> Result<(), BucketError> {
+        let change = Change::Set { name: name.to_owned(), value, condition: Condition::None };
+        self.engine.change(change).await.map(|_| ())
+    }
+
+    pub(super) async fn put_done(&self, change: Change) -> Result<PutDone, BucketError> {
+        match self.engine.change(change).await? {
+            Done::Put(done) => Ok(done),
+            Done::Removed(_) | Done::Nothing => unreachable!("a put says what was put"),
+        }
+    }
+
+    /// Reads a body to its end: a small one into memory, of which it holds its part while it waits, a large one into an
+    /// object of the network.
+    pub(super) async fn bring(&self, put: Put<'_>) -> Result<(Option<OwnedSemaphorePermit>, NewBytes), BucketError> {
+        let Put { body, size, digests, check, .. } = put;
+        let (mut body, digests) = Digested::new(body, &digests);
+        let kib = size.unwrap_or(INLINE).min(INLINE) / 1024 + 1;
+        let memory =
+            Arc::clone(&self.engine.bodies).acquire_many_owned(u32::try_from(kib).expect("a MiB at most")).await;
+        let mut first = Vec::new();
+        let broken = |error: io::Error| BucketError::Body(error.to_string());
+        (&mut body).take(INLINE + 1).read_to_end(&mut first).await.map_err(broken)?;
+        let is_small = u64::try_from(first.len()).is_ok_and(|bytes| bytes <= INLINE);
+        let (memory, content) = if is_small {
+            (memory.ok(), Content::Inline(first.into()))
+        } else {
+            drop(memory);
+            let depot = &self.engine.index.depot;
+            let salt = depot.random();
+            let whole = Box::pin(io::Cursor::new(first).chain(body));
+            let stored = depot.store(whole, size, self.engine.index.secret.blob_key(&salt)).await?;
+            (None, Content::Stored(Arc::new(stored), salt))
+        };
+        let computed = computed(&digests);
+        if let Some(size) = size.filter(|size| *size != computed.size) {
+            return Err(BucketError::Body(format!("it has {} bytes, and {size} were announced", computed.size)));
+        }
+        check(&computed).map_err(BucketError::Check)?;
+        Ok((memory, NewBytes { content, md5: computed.md5, checksum: computed.checksums.into_iter().next() }))
+    }
+}
+
+impl CopySource<'_> {
+    /// Its bytes, to be put again.
+    pub(super) fn body(&self, range: Range<u64>) -> Put<'static> {
+        let size = range.end.min(self.object.size()).saturating_sub(range.start);
+        let bytes = self.bucket.read(self.object, range).map_err(io::Error::other);
+        Put { size: Some(size), ..Put::new(StreamReader::new(bytes)) }
+    }
+}
+
+impl Described {
+    /// An object that is described so.
+    pub(super) fn of(
+        self,
+        modified_ms: u64,
+        etag: ETag,
+        (checksum, pieces): (Option<Checksum>, Vec<Piece>),
+    ) -> ObjectInfo {
+        let Self { headers, metadata, tags } = self;
+        ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, pieces }
+    }
+}
+
+impl From<&ObjectInfo> for Described {
+    fn from(info: &ObjectInfo) -> Self {
+        Self { headers: info.headers.clone(), metadata: info.metadata.clone(), tags: info.tags.clone() }
+    }
+}
+
+/// Fails where a key is empty or too long.
+pub(super) fn check_key(key: &str) -> Result<(), BucketError> {
+    match key.len() {
+        1..=KEY_MAX => Ok(()),
+        bytes => Err(BucketError::KeyTooLong { bytes }),
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Put<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Put").field("size", &self.size).field("condition", &self.condition).finish_non_exhaustive()
+    }
+}

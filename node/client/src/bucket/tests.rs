@@ -1,0 +1,236 @@
+//! Buckets on a network of fake nodes with one ledger.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    Client,
+    fake::{Fault, World},
+};
+
+async fn put(bucket: &Bucket, key: &str, body: &[u8]) -> PutDone {
+    bucket.put(key, Put::new(std::io::Cursor::new(body.to_vec()))).await.expect("put")
+}
+
+async fn get(bucket: &Bucket, key: &str) -> Vec<u8> {
+    let info = bucket.head(key).await.expect("it is there");
+    let parts: Vec<bytes::Bytes> =
+        futures::TryStreamExt::try_collect(bucket.read(&info, 0..info.size())).await.expect("read");
+    parts.concat()
+}
+
+fn keys(listed: &Listed) -> Vec<&str> {
+    listed.objects.iter().map(|object| object.key.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_is_found_again_with_the_owners_key_alone() {
+    let world = World::new(14);
+    let buckets = world.client().buckets().expect("a key");
+    assert_eq!(buckets.list().await.expect("none yet"), []);
+    let photos = buckets.create("photos").await.expect("created");
+    let again = buckets.create("photos").await.expect_err("exists");
+    assert!(matches!(again, BucketError::BucketExists { .. }), "{again}");
+    let done = put(&photos, "a/b.txt", b"hello").await;
+    assert_eq!((done.size, done.etag.to_string().as_str()), (5, "5d41402abc4b2a76b9719d911017c592"));
+    let large: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    put(&photos, "large", &large).await;
+
+    let other = world.client_as(251).buckets().expect("the same account");
+    let names: Vec<String> = other.list().await.expect("listed").into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["photos"]);
+    let photos = other.open("photos").await.expect("opened");
+    assert_eq!(get(&photos, "a/b.txt").await, b"hello");
+    assert_eq!(get(&photos, "large").await, large);
+    let missing = photos.head("b").await.expect_err("never put");
+    assert!(matches!(missing, BucketError::NoSuchKey { .. }), "{missing}");
+
+    for key in ["a/b.txt", "large"] {
+        assert!(photos.delete(key, Condition::None).await.expect("deleted"));
+    }
+    let before = balance(&world).await;
+    other.delete("photos").await.expect("empty");
+    assert!(balance(&world).await > before, "what the bucket's account had returns");
+    assert!(matches!(other.open("photos").await, Err(BucketError::NoBucket { .. })));
+    let photos = other.create("photos").await.expect("it can be created again");
+    assert_eq!(photos.list(ListQuery { limit: 10, ..ListQuery::default() }).await.expect("listed").objects.len(), 0);
+}
+
+async fn balance(world: &World) -> ostrakon_proto::id::Amount {
+    world.client().balance().await.expect("an account")
+}
+
+async fn bucket(world: &World) -> (Client, Bucket) {
+    let client = world.client();
+    let bucket = client.buckets().expect("a key").create("test-bucket").await.expect("created");
+    (client, bucket)
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_are_judged_when_the_change_is_committed() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let put = async |key: &str, condition: Condition| {
+        let put = Put { condition, ..Put::new(std::io::Cursor::new(b"x")) };
+        bucket.put(key, put).await.map(|done| done.etag.to_string())
+    };
+    let missing = put("a", Condition::Present).await.expect_err("nothing there");
+    assert!(matches!(missing, BucketError::NoSuchKey { .. }), "{missing}");
+    let etag = put("a", Condition::Absent).await.expect("nothing there");
+    for wrong in
+        [Condition::Absent, Condition::Matches(vec!["00".to_owned()]), Condition::MatchesNone(vec![etag.clone()])]
+    {
+        assert!(matches!(put("a", wrong).await, Err(BucketError::Precondition)));
+    }
+    put("a", Condition::Matches(vec![etag])).await.expect("it matches");
+    // Of many who create one key at the same time, one does.
+    let all = futures::future::join_all((0..8).map(|_| put("b", Condition::Absent))).await;
+    assert_eq!(all.iter().filter(|done| done.is_ok()).count(), 1);
+    assert!(!bucket.delete("c", Condition::None).await.expect("nothing to do"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_writers_of_one_bucket_lose_nothing() {
+    let world = World::new(14);
+    let (_client, one) = bucket(&world).await;
+    let other = world.client_as(251).buckets().expect("a key").open("test-bucket").await.expect("opened");
+    let puts = (0..12).map(|number| {
+        let bucket = if number % 2 == 0 { one.clone() } else { other.clone() };
+        async move { put(&bucket, &format!("key-{number:02}"), format!("body {number}").as_bytes()).await }
+    });
+    futures::future::join_all(puts).await;
+    for bucket in [&one, &other] {
+        let listed = bucket.list(ListQuery { limit: 100, ..ListQuery::default() }).await.expect("listed");
+        assert_eq!(listed.objects.len(), 12, "{:?}", keys(&listed));
+        assert_eq!(get(bucket, "key-07").await, b"body 7");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_fold_prefixes_and_continue_page_by_page() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let all = ["../x", "a", "a/", "a//b", "a/b", "a/c/d", "b", "c/1", "c/2"];
+    futures::future::join_all(all.iter().map(|key| put(&bucket, key, b"x"))).await;
+    let page = async |prefix: &str, delimiter: &str, after: &str, limit| {
+        let query = ListQuery { prefix: prefix.into(), delimiter: delimiter.into(), after: after.into(), limit };
+        bucket.list(query).await.expect("listed")
+    };
+    let whole = page("", "", "", 100).await;
+    assert_eq!((keys(&whole), &whole.next), (all.to_vec(), &None));
+    let folded = page("", "/", "", 100).await;
+    assert_eq!((keys(&folded), &folded.prefixes), (vec!["a", "b"], &vec!["../".to_owned(), "a/".into(), "c/".into()]));
+    let inside = page("a/", "/", "", 100).await;
+    assert_eq!((keys(&inside), &inside.prefixes), (vec!["a/", "a/b"], &vec!["a//".to_owned(), "a/c/".into()]));
+    for delimiter in ["", "/"] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let Listed { objects, prefixes, next } = page("", delimiter, &after, 1).await;
+            seen.extend(objects.into_iter().map(|object| object.key).chain(prefixes));
+            let Some(next) = next else { break };
+            after = next;
+        }
+        let expect: Vec<&str> = if delimiter.is_empty() { all.to_vec() } else { vec!["../", "a", "a/", "b", "c/"] };
+        assert_eq!(seen, expect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_become_an_object_without_being_moved() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let upload = bucket.begin_upload("big", NewUpload::default()).await.expect("begun");
+    let listed = bucket.uploads(UploadsQuery { limit: 10, ..UploadsQuery::default() }).await.expect("listed");
+    assert_eq!(listed.uploads.iter().map(|(key, id, _)| (key.as_str(), *id)).collect::<Vec<_>>(), [("big", upload)]);
+    let parts: Vec<Vec<u8>> =
+        [6_000_000_usize, 5_242_880, 10].iter().zip(1..).map(|(len, byte)| vec![byte; *len]).collect();
+    for (number, part) in [(3, &parts[2]), (1, &parts[0]), (2, &parts[1])] {
+        let put = Put::new(std::io::Cursor::new(part.clone()));
+        bucket.put_part("big", upload, number, put).await.expect("put");
+    }
+    let complete = |numbers: &[u16]| {
+        let part = |number: &u16| CompletePart { number: *number, etag: None, checksum: None };
+        let parts = numbers.iter().map(part).collect();
+        bucket.complete_upload("big", upload, parts, (Condition::None, None))
+    };
+    assert!(matches!(complete(&[1, 3, 2]).await, Err(BucketError::InvalidPartOrder)));
+    assert!(matches!(complete(&[1, 4]).await, Err(BucketError::InvalidPart { number: 4 })));
+    assert!(matches!(complete(&[1, 3, 4]).await, Err(BucketError::InvalidPart { number: 4 })));
+    let done = complete(&[1, 2, 3]).await.expect("complete");
+    assert_eq!(done.size, 11_242_890);
+    assert!(done.etag.to_string().ends_with("-3"));
+    assert_eq!(get(&bucket, "big").await, parts.concat());
+    assert_eq!(bucket.head("big").await.expect("there").parts(), [6_000_000, 5_242_880, 10]);
+    assert!(matches!(complete(&[1]).await, Err(BucketError::NoSuchUpload { .. })));
+}
+
+/// Against a plain map: many batches, so that runs are merged, overwritten and deleted keys among them.
+#[tokio::test(start_paused = true)]
+async fn many_batches_say_what_a_map_says() {
+    let world = World::new(14);
+    let (client, bucket) = bucket(&world).await;
+    let mut expect: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for step in 0..90_u32 {
+        let key = format!("key-{}", step * 7 % 23);
+        if step % 5 == 4 {
+            assert_eq!(bucket.delete(&key, Condition::None).await.expect("done"), expect.remove(&key).is_some());
+        } else {
+            let body = format!("body of step {step}").into_bytes();
+            put(&bucket, &key, &body).await;
+            expect.insert(key, body);
+        }
+    }
+    let again = client.buckets().expect("a key").open("test-bucket").await.expect("opened");
+    let listed = again.list(ListQuery { limit: 1_000, ..ListQuery::default() }).await.expect("listed");
+    assert_eq!(keys(&listed), expect.keys().map(String::as_str).collect::<Vec<_>>());
+    for (key, body) in &expect {
+        assert_eq!(get(&again, key).await, *body, "{key}");
+    }
+}
+
+/// After nine of ten objects are deleted, what is left is written again, and the rest is released.
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_is_paid_no_longer() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let body = |number: usize| vec![u8::try_from(number % 251).expect("small"); 50_000];
+    let puts = (0..60).map(|number| {
+        let bucket = bucket.clone();
+        async move { put(&bucket, &format!("key-{number:02}"), &body(number)).await }
+    });
+    futures::future::join_all(puts).await;
+    put(&bucket, "large", &vec![7; 2_000_000]).await;
+    put(&bucket, "large", b"small now").await;
+    let full = bucket.check().await.expect("checked");
+    assert_eq!((full.objects, full.problems), (61, Vec::<String>::new()));
+    assert!(full.stored_bytes < 3_300_000, "{} bytes: what was overwritten is released", full.stored_bytes);
+    let keys = (0..60).filter(|number| number % 10 != 0).map(|number| (format!("key-{number:02}"), Condition::None));
+    assert!(bucket.delete_all(keys.collect()).await.into_iter().all(|deleted| deleted.is_ok_and(|there| there)));
+    let compacted = bucket.compact().await.expect("compacted");
+    assert!(compacted.rewritten > 0, "{compacted:?}");
+    let checked = bucket.check().await.expect("checked");
+    assert_eq!((checked.objects, checked.bytes, checked.problems), (7, 6 * 50_000 + 9, Vec::<String>::new()));
+    assert!(checked.stored_bytes <= 2 * checked.bytes, "{} bytes for {}", checked.stored_bytes, checked.bytes);
+    for number in (0..60).step_by(10) {
+        assert_eq!(get(&bucket, &format!("key-{number:02}")).await, body(number));
+    }
+    let leases = bucket.renew().await.expect("nothing is due");
+    assert_eq!((leases.objects, leases.extended, leases.lost), (checked.stored_objects, 0, Vec::new()));
+}
+
+/// The network's one validator does not respond: what is known is served, and marked; nothing is written.
+#[tokio::test(start_paused = true)]
+async fn without_a_quorum_reads_are_marked_and_nothing_is_written() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    put(&bucket, "a", b"hello").await;
+    assert_eq!((get(&bucket, "a").await, bucket.is_stale()), (b"hello".to_vec(), false));
+    world.fault(world.nodes[0], Fault::Silent);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!((get(&bucket, "a").await, bucket.is_stale()), (b"hello".to_vec(), true));
+    let refused = bucket.put("b", Put::new(&b"x"[..])).await.expect_err("nobody would agree on it");
+    assert!(matches!(refused, BucketError::Unavailable(_)), "{refused}");
+    world.heal();
+    put(&bucket, "b", b"again").await;
+    assert_eq!((get(&bucket, "b").await, bucket.is_stale()), (b"again".to_vec(), false));
+}

@@ -1,0 +1,133 @@
+//! Who a request is from: secrets of access keys for s3s, which verifies signatures, and what s3s leaves open.
+
+use std::cell::Cell;
+
+use hyper::{HeaderMap, Uri, header::AUTHORIZATION};
+use ostrakon::bucket::Buckets;
+use s3s::{
+    S3ErrorCode, S3Result,
+    auth::{S3Auth, SecretKey},
+};
+
+use crate::{
+    errors::{error, told},
+    limits,
+};
+
+tokio::task_local! {
+    /// Whether the request of this task names a key that exists. When s3s continues after that, its signature is good.
+    pub(crate) static SIGNED: Cell<bool>;
+}
+
+/// The secrets of an account's access keys.
+pub(crate) struct Secrets(pub(crate) Buckets);
+
+#[async_trait::async_trait]
+impl S3Auth for Secrets {
+    async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
+        let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or no longer");
+        let key = self.0.access_key(id).await.map_err(told)?.ok_or_else(unknown)?;
+        // Outside of a request there is nothing to note.
+        let _outside = SIGNED.try_with(|signed| signed.set(true));
+        Ok(SecretKey::from(key.secret.as_str()))
+    }
+}
+
+/// Refuses the second version of signatures, whose verification in s3s leaks time.
+pub(crate) fn refuse_old_signatures(headers: &HeaderMap, uri: &Uri) -> S3Result<()> {
+    let old_header = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS "));
+    let old_query = parameters(uri).any(|(name, _)| matches!(name, "Signature" | "AWSAccessKeyId"));
+    if old_header || old_query { Err(old_signature()) } else { Ok(()) }
+}
+
+/// What is told to who signs with the second version.
+pub(crate) fn old_signature() -> s3s::S3Error {
+    let text = "the authorization mechanism is not supported; use AWS4-HMAC-SHA256";
+    error(S3ErrorCode::InvalidRequest, text)
+}
+
+/// Checks what a verified signature covers: S3's own headers must all be signed, or who has a presigned URL could, for
+/// example, make a copy of an upload; and a presigned URL is valid for seven days at most.
+pub(crate) fn check_signed(headers: &HeaderMap, uri: &Uri) -> S3Result<()> {
+    let query = |wanted: &str| parameters(uri).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let presigned = query("X-Amz-SignedHeaders").map(|signed| signed.replace("%3B", ";").replace("%3b", ";"));
+    if presigned.is_some() {
+        let seconds = query("X-Amz-Expires").and_then(|seconds| seconds.parse::<u64>().ok());
+        if seconds.is_none_or(|seconds| seconds > limits::PRESIGNED_SECONDS) {
+            let text = "X-Amz-Expires must be less than a week (in seconds)";
+            return Err(error(S3ErrorCode::AuthorizationQueryParametersError, text));
+        }
+    }
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(signed) = presigned.clone().or_else(|| signed_headers(authorization?)) else { return Ok(()) };
+    let is_signed = |name: &str| signed.split(';').any(|one| one.eq_ignore_ascii_case(name));
+    let free = |name: &str| presigned.is_some() && name == "x-amz-content-sha256";
+    let unsigned = headers.keys().map(hyper::header::HeaderName::as_str).find(|name| {
+        let ours = name.starts_with("x-amz-") || *name == "host";
+        ours && !is_signed(name) && !free(name)
+    });
+    match unsigned {
+        None => Ok(()),
+        Some(name) => Err(error(S3ErrorCode::AccessDenied, format!("the header {name} is not signed"))),
+    }
+}
+
+fn signed_headers(authorization: &str) -> Option<String> {
+    let (_, rest) = authorization.split_once("SignedHeaders=")?;
+    Some(rest.split([',', ' ']).next().unwrap_or_default().to_owned())
+}
+
+/// The parameters of a query, as they are sent.
+pub(crate) fn parameters(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().expect("a URI")
+    }
+
+    #[test]
+    fn the_second_version_is_refused() {
+        let none = HeaderMap::new();
+        assert!(refuse_old_signatures(&none, &uri("/b/k?AWSAccessKeyId=a&Signature=b&Expires=1")).is_err());
+        assert!(refuse_old_signatures(&none, &uri("/b/k?X-Amz-Signature=b")).is_ok());
+        let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+        assert!(refuse_old_signatures(&headers("AWS key:signature"), &uri("/b")).is_err());
+        assert!(refuse_old_signatures(&headers("AWS4-HMAC-SHA256 Credential=a"), &uri("/b")).is_ok());
+    }
+
+    #[test]
+    fn headers_of_s3_are_signed() {
+        let check = |signed: &str, extra: &'static str| {
+            let authorization = format!("AWS4-HMAC-SHA256 Credential=a, SignedHeaders={signed}, Signature=b");
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&authorization).expect("ASCII"));
+            headers.insert("host", HeaderValue::from_static("a"));
+            headers.insert(extra, HeaderValue::from_static("b"));
+            check_signed(&headers, &uri("/b/k")).is_ok()
+        };
+        assert!(check("host;x-amz-copy-source", "x-amz-copy-source"));
+        assert!(check("host", "range"));
+        assert!(!check("host", "x-amz-copy-source"));
+        assert!(!check("x-amz-date", "range"));
+    }
+
+    #[test]
+    fn a_presigned_url_is_valid_for_a_week_at_most() {
+        let check = |seconds: &str| {
+            let text = format!("/b/k?X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host%3Bx-amz-acl");
+            check_signed(&HeaderMap::new(), &uri(&text)).is_ok()
+        };
+        assert!(check("604800"));
+        assert!(!check("604801"));
+        assert!(!check("99999999999999999999"));
+        assert!(!check("-1"));
+    }
+}

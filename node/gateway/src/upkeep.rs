@@ -1,0 +1,71 @@
+//! Keeps the buckets while the gateway serves: leases are extended, what is used no more is released, uploads that
+//! nobody completes are given up. What fails is tried again the next time; any gateway of the account does the same.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ostrakon::bucket::{Buckets, Upkept};
+use tokio::time::sleep;
+
+/// How often buckets are looked at.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// What the operator has to do, if anything.
+#[derive(Clone, Default)]
+pub(crate) struct Warning(Arc<Mutex<Option<String>>>);
+
+impl Warning {
+    /// The newest one; `None` when all is well.
+    pub(crate) fn newest(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, text: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
+
+/// Never returns.
+pub(crate) async fn keep(buckets: Buckets, warning: Warning) {
+    loop {
+        sleep(EVERY).await;
+        match buckets.upkeep().await {
+            Ok(done) => {
+                let problem = done.iter().find_map(problem);
+                if let Some(problem) = &problem {
+                    tracing::warn!("{problem}");
+                }
+                warning.set(problem);
+                done.iter().for_each(report);
+            }
+            Err(error) => tracing::warn!(%error, "cannot look after the buckets: trying again"),
+        }
+    }
+}
+
+fn report(Upkept { bucket, compacted, leases }: &Upkept) {
+    if let Ok(leases) = leases
+        && leases.extended > 0
+    {
+        tracing::info!(bucket, extended = leases.extended, "extended leases");
+    }
+    match compacted {
+        Ok(done) if *done != ostrakon::bucket::Compacted::default() => tracing::info!(bucket, ?done, "compacted"),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(bucket, %error, "cannot compact: trying again"),
+    }
+}
+
+/// What is to be done about a bucket, for which its leases cannot be extended.
+fn problem(Upkept { bucket, leases, .. }: &Upkept) -> Option<String> {
+    let name = if bucket.is_empty() { "the catalogue of buckets" } else { bucket };
+    match leases {
+        Err(error) => Some(format!("cannot extend the leases of {name}: {error}")),
+        Ok(leases) if !leases.lost.is_empty() => {
+            Some(format!("{name} uses {} objects that the ledger does not have", leases.lost.len()))
+        }
+        Ok(_) => None,
+    }
+}
