@@ -9,6 +9,7 @@ use crate::target::ObjectArgs;
 
 mod add;
 mod anchor;
+mod bucket;
 mod certificate;
 mod demo;
 mod devnet;
@@ -24,6 +25,7 @@ mod wallet;
 
 pub(crate) use add::{Add, Class, Uploads};
 pub(crate) use anchor::{Anchor, AnchorCreate, AnchorVerify};
+pub(crate) use bucket::{BucketCommand, GatewayArgs, KeyCommand};
 pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
 pub(crate) use demo::Demo;
 pub(crate) use devnet::{DevnetCommand, DevnetDir, DevnetNodes, DevnetUp, EPOCH_SECONDS};
@@ -146,6 +148,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: NameCommand,
     },
+    /// Manage buckets, and the keys of applications that use them
+    #[command(after_help = bucket::HELP)]
+    Bucket {
+        #[command(subcommand)]
+        command: BucketCommand,
+    },
+    /// Serve the account's buckets over S3
+    #[command(after_help = bucket::GATEWAY_HELP)]
+    Gateway(GatewayArgs),
     /// List the storage providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]
     Providers,
@@ -194,6 +205,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it catches signals itself, to finish what it has begun.
+    pub(crate) fn drains(&self) -> bool {
+        matches!(self, Self::Gateway(_))
+    }
+
     /// Whether stdout is for the bytes of an object.
     pub(crate) fn writes_bytes(&self) -> bool {
         match self {
@@ -262,6 +278,9 @@ mod tests {
             "ostrakon governance propose admit-validator ostnode1x",
             "ostrakon wallet send ost1x 1",
             "ostrakon wallet history --limit 0",
+            "ostrakon bucket create",
+            "ostrakon bucket ls --prefix a",
+            "ostrakon gateway --tls-cert c.pem",
             "ostrakon name set a/b CID",
             "ostrakon name show a@b",
             "ostrakon get name:",

@@ -60,6 +60,9 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
     let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
+        if cli.command.drains() {
+            return cmd::run(cli.command, &home, out).await.map_err(Ending::Failed);
+        }
         let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
         let (send, receive) = oneshot::channel();
         let listening = tokio::spawn(async move {
@@ -116,8 +119,9 @@ fn log(global: &Global) {
         (true, 0) => "off",
         // A node whose claims its own proofs contradict is named, with or without -v.
         (false, 0) => "off,ostrakon=warn",
-        (_, 1) => "warn,ostrakon=info,ostrakon_net=info",
-        (_, 2) => "info,ostrakon=debug,ostrakon_net=debug",
+        // What clients of a gateway do wrong is answered, and no error of ours.
+        (_, 1) => "warn,ostrakon=info,ostrakon_gateway=info,ostrakon_net=info,s3s=off",
+        (_, 2) => "info,ostrakon=debug,ostrakon_gateway=debug,ostrakon_net=debug,s3s=off",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

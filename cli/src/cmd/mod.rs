@@ -6,11 +6,13 @@ pub(crate) use crate::home::Home;
 
 mod add;
 mod anchor;
+mod bucket;
 mod cat;
 mod certificate;
 mod demo;
 mod devnet;
 mod doctor;
+mod gateway;
 mod generate;
 mod get;
 mod governance;
@@ -48,6 +50,8 @@ pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> crate::R
         Command::Renew(args) => renew::run(&args, home, out).await,
         Command::Wallet { command } => wallet::run(command, home, out).await,
         Command::Name { command } => name::run(command, home, out).await,
+        Command::Bucket { command } => bucket::run(command, home, out).await,
+        Command::Gateway(args) => gateway::run(args, home, out).await,
         Command::Providers => providers::run(home, out).await,
         Command::Anchor { command } => anchor::run(command, home, out).await,
         Command::Certificate { command } => certificate::run(command, home, out).await,
