@@ -5,6 +5,7 @@
 #   make test           lints and the whole fast suite
 #   make test-long      the slow suite: 1,000 simulated worlds of each kind, 700 kills, 4 GiB; PART=1/4 runs a quarter of it
 #   make test-hostile   a real network under attack by a program of ours: every way, a minute each, in one table
+#   make conformance    boto3, the AWS command, rclone and curl on a gateway of a real network (installs them from their indexes)
 #   make simulate       networks over simulated years on the real ledger: durability, repair traffic, what cheating pays
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
@@ -22,7 +23,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rocksdb build programs demo test test-long test-hostile simulate bench bench-ledger bench-compare \
+.PHONY: help setup rocksdb build programs demo test test-long test-hostile conformance simulate bench bench-ledger bench-compare \
         bench-wan keep-baseline check audit aarch64 messages lines clean
 
 CARGO ?= cargo
@@ -80,6 +81,10 @@ aarch64: setup
 
 test-hostile: programs
 	$(CARGO) test --release $(ALL) --test hostile -- $(ARGS)
+
+# The clients come from PyPI and Debian; what of them is installed stays in target/conformance.
+conformance: build
+	@tests/s3/run
 
 # About a quarter of an hour, in target/simulate; for less: make simulate ARGS=--quick.
 simulate: programs

@@ -1,0 +1,28 @@
+//! The S3 gateway on real processes: what S3 promises its clients, gateways that are killed at any moment, holders and
+//! validators that are dead. Requests are made by a client from Python's standard library (`tests/s3`), so that nothing
+//! is done for the gateway that its clients have to do. How scenarios are chosen and repeated:
+//! [`ostrakon_tests::scenarios`].
+
+mod holders_killed;
+mod killed;
+mod no_quorum;
+mod rules;
+mod server;
+
+use std::process::ExitCode;
+
+use ostrakon_tests::{
+    cluster::Shape,
+    scenarios::{self, Scenario, Stage, scenario},
+};
+
+const SCENARIOS: [Scenario<Stage>; 4] = [
+    scenario("rules", rules::run),
+    scenario("holders_killed", holders_killed::run),
+    scenario("killed", killed::run),
+    scenario("no_quorum", no_quorum::run),
+];
+
+fn main() -> ExitCode {
+    scenarios::main("gateway", &SCENARIOS, |seed| Stage::start(Shape::new(14, 7), seed))
+}

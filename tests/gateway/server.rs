@@ -1,0 +1,97 @@
+//! A gateway that runs, and scripts that talk to it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    cluster::{Cluster, Outcome, Running},
+    process::without_profile,
+};
+use serde::Deserialize;
+
+/// No script takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// An access key, as the command prints it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccessKey {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listening {
+    endpoint: String,
+}
+
+/// A gateway of a profile. Dropping it kills it.
+pub(crate) struct Gateway {
+    process: Child,
+    pub(crate) endpoint: String,
+    pub(crate) key: AccessKey,
+}
+
+impl Gateway {
+    /// Of the cluster's profile, with a new access key.
+    pub(crate) fn start(cluster: &Cluster) -> Result<Self> {
+        let key = cluster.run(&["bucket", "key", "create"])?.json()?;
+        Self::start_with(cluster, cluster.profile(), key, "127.0.0.1:0")
+    }
+
+    /// Of this profile, for who has this access key.
+    pub(crate) fn start_with(cluster: &Cluster, profile: &Path, key: AccessKey, listen: &str) -> Result<Self> {
+        let mut command = without_profile(&cluster.binaries.client);
+        command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile);
+        let log = fs::File::options().create(true).append(true).open(cluster.files.join("gateway.log"))?;
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start the gateway")?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
+        let said = serde_json::from_str(&line).with_context(|| format!("the gateway said {line:?}"));
+        let Listening { endpoint } = said.inspect_err(|_| _ = process.kill())?;
+        Ok(Self { process, endpoint, key })
+    }
+
+    /// Kills it, and starts it again at the same address.
+    pub(crate) fn killed_and_restarted(mut self, cluster: &Cluster) -> Result<Self> {
+        self.process.kill()?;
+        self.process.wait()?;
+        let AccessKey { id, secret } = &self.key;
+        let key = AccessKey { id: id.clone(), secret: secret.clone() };
+        let listen = self.endpoint.trim_start_matches("http://").to_owned();
+        Self::start_with(cluster, cluster.profile(), key, &listen)
+    }
+
+    /// A script of `tests/s3`, to be run against it.
+    pub(crate) fn script(&self, name: &str, settings: &[(&str, &str)]) -> Command {
+        let mut python = Command::new("python3");
+        python.arg("-B").arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("s3").join(name));
+        python.envs([
+            ("ENDPOINT", self.endpoint.as_str()),
+            ("ACCESS_KEY", self.key.id.as_str()),
+            ("SECRET_KEY", self.key.secret.as_str()),
+        ]);
+        python.envs(settings.iter().copied());
+        python
+    }
+
+    /// Runs a script to its end, which must be good.
+    pub(crate) fn run(&self, name: &str, settings: &[(&str, &str)]) -> Result<Outcome> {
+        let outcome = Running::spawn(self.script(name, settings), Stdio::null())?.wait(PATIENCE)?;
+        ensure!(outcome.expect_code(0).is_ok(), "{name} failed: {}", outcome.said());
+        Ok(outcome)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
