@@ -21,5 +21,5 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     cluster.kill(&killed)?;
     let said = gateway.run("many.py", &[("BUCKET", BUCKET), ("FILE", path), ("DO", "get")])?.said();
     ensure!(said.contains("all right"), "{said}");
-    Ok(format!("8 of {} nodes were killed, and {said}", nodes.len()).trim_end().to_owned())
+    Ok(format!("8 of {} nodes were killed, and {}", nodes.len(), said.trim()))
 }

@@ -8,6 +8,7 @@ mod killed;
 mod no_quorum;
 mod rules;
 mod server;
+mod two_gateways;
 
 use std::process::ExitCode;
 
@@ -16,10 +17,11 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 4] = [
+const SCENARIOS: [Scenario<Stage>; 5] = [
     scenario("rules", rules::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),
+    scenario("two_gateways", two_gateways::run),
     scenario("no_quorum", no_quorum::run),
 ];
 

@@ -24,5 +24,5 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     cluster.revive(&[validator])?;
     let back = script("back")?.said();
     ensure!(said.contains("all right") && back.contains("all right"), "{said} {back}");
-    Ok(format!("without a quorum: {}; with it again: {}", said.trim_end(), back.trim_end()))
+    Ok(format!("without a quorum: {}; with it again: {}", said.trim(), back.trim()))
 }

@@ -28,7 +28,8 @@ const COMMAND_LINES: [&str; 2] = ["cli/", "node/src/daemon/"];
 
 /// A flag in a text of a library, which may be shown by another program.
 fn no_flags(file: &Source) -> Vec<String> {
-    let is_library = ["proto", "node/net", "node/transfer", "node/client", "node"].contains(&file.package());
+    let is_library =
+        ["proto", "node/net", "node/transfer", "node/client", "node/gateway", "node"].contains(&file.package());
     if !is_library || COMMAND_LINES.iter().any(|start| file.path.starts_with(start)) {
         return vec![];
     }

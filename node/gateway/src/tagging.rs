@@ -1,4 +1,4 @@
-//! Tags of objects.
+//! Tags of objects: read, set and deleted.
 
 use s3s::{
     S3Request, S3Response, S3Result,

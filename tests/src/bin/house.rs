@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use ostrakon_tests::source::{self, Source, scan};
 
 /// Crates that ship, by their directories.
-const SHIPPED: [&str; 5] = ["proto", "node", "node/net", "node/client", "cli"];
+const SHIPPED: [&str; 7] = ["proto", "node", "node/net", "node/transfer", "node/client", "node/gateway", "cli"];
 /// What makes a message of a literal that follows it, and what kind.
 const MARKS: [(&str, &str); 14] = [
     ("#[error(", "error"),

@@ -31,20 +31,13 @@ pub(super) fn due(view: &View) -> Option<Due> {
     (level > 0).then(|| of(view, range, level.saturating_add(1)))
 }
 
-/// The runs that are in these objects of the network, to be written again elsewhere.
-pub(super) fn in_objects(view: &View, objects: &BTreeSet<Blob>) -> Vec<Due> {
+/// The newest runs that are in these objects of the network, to be written again elsewhere.
+pub(super) fn in_objects(view: &View, objects: &BTreeSet<Blob>) -> Option<Due> {
     let runs = &view.head.runs;
     let is_in = |run: &Run| run.blob.is_some_and(|blob| objects.contains(&blob));
-    let (mut all, mut start) = (Vec::new(), 0);
-    while start < runs.len() {
-        let length = runs[start..].iter().take_while(|run| is_in(run)).count();
-        if length > 0 {
-            let end = start + length;
-            all.push(of(view, start..end, runs[end - 1].level));
-        }
-        start += length + 1;
-    }
-    all
+    let start = runs.iter().position(is_in)?;
+    let end = start + runs[start..].iter().take_while(|run| is_in(run)).count();
+    Some(of(view, start..end, runs[end - 1].level))
 }
 
 fn of(view: &View, range: Range<usize>, level: u8) -> Due {

@@ -8,12 +8,14 @@ use ostrakon_proto::{
     bucket::{Blob, BlobInfo, Piece, Place, Value},
     id::{Amount, Epoch, ObjectId},
     ledger::state::Commitment,
+    limits,
 };
 use serde::Serialize;
 
 use super::{
     Bucket, BucketError, Condition, ListedUploads, Put, UploadsQuery,
     change::{Change, Content, Done},
+    draft::BODIES,
     merge,
 };
 
@@ -106,10 +108,7 @@ impl Bucket {
         let sparse: BTreeSet<Blob> =
             self.used().await?.iter().filter(|one| is_sparse(one)).map(|(blob, _)| *blob).collect();
         let rewritten = if sparse.is_empty() { 0 } else { self.rewrite(&sparse).await? };
-        let index = &self.engine().index;
-        for due in merge::in_objects(&*index.view().await?, &sparse) {
-            self.engine().change(merge::merged(index, due).await?).await?;
-        }
+        self.move_runs(&sparse).await?;
         let mut released = 0;
         for (blob, _) in self.used().await?.iter().filter(|(_, info)| info.live == 0) {
             self.engine().change(Change::Release { blob: *blob }).await?;
@@ -217,31 +216,51 @@ impl Bucket {
 
     /// Writes again what objects and parts have in these objects of the network.
     async fn rewrite(&self, sparse: &BTreeSet<Blob>) -> Result<usize, BucketError> {
-        let (index, mut rewritten) = (&self.engine().index, 0);
-        let view = index.view().await?;
-        let mut walk = index.walk(&view.head.runs, &Place::first()).await?;
-        let mut waiting = Vec::new();
+        let (mut from, mut rewritten) = (Place::first(), 0);
         loop {
-            let found = walk.next_live().await?;
-            let is_last = found.is_none();
-            if let Some((place, value)) = found
-                && value.pieces().iter().any(|piece| sparse.contains(&piece.blob))
-            {
-                waiting.push(self.rewrite_one(place, value.pieces().to_vec(), sparse).await?);
+            let (changes, next) = self.rewrites(&from, sparse).await?;
+            let changes = changes.into_iter().map(|change| self.engine().change(change));
+            let done = futures::future::try_join_all(changes).await?;
+            rewritten += done.iter().filter(|done| matches!(done, Done::Removed(true))).count();
+            let Some(next) = next else { return Ok(rewritten) };
+            from = next;
+        }
+    }
+
+    /// A batch of that, from a place on, and where the next one begins. Each is by the newest state: an older one is in
+    /// objects that are released.
+    async fn rewrites(
+        &self,
+        from: &Place,
+        sparse: &BTreeSet<Blob>,
+    ) -> Result<(Vec<Change>, Option<Place>), BucketError> {
+        let index = &self.engine().index;
+        let view = index.view().await?;
+        let (mut walk, mut changes, mut bytes) = (index.walk(&view.head.runs, from).await?, Vec::new(), 0);
+        while let Some((place, value)) = walk.next_live().await? {
+            if !value.pieces().iter().any(|piece| sparse.contains(&piece.blob)) {
+                continue;
             }
-            // As many as make a batch or two.
-            if is_last
-                || waiting.len() >= PAGE
-                || waiting.iter().map(Change::inline).sum::<usize>() >= super::draft::BODIES
-            {
-                let changes = std::mem::take(&mut waiting).into_iter().map(|change| self.engine().change(change));
-                let done = futures::future::try_join_all(changes).await?;
-                rewritten += done.iter().filter(|done| matches!(done, Done::Removed(true))).count();
-            }
-            if is_last {
-                return Ok(rewritten);
+            let next = place.successor();
+            let change = self.rewrite_one(place, value.pieces().to_vec(), sparse).await?;
+            bytes += change.inline();
+            changes.push(change);
+            if changes.len() >= PAGE || bytes >= BODIES {
+                return Ok((changes, Some(next)));
             }
         }
+        Ok((changes, None))
+    }
+
+    /// Writes the runs again that are in these objects.
+    async fn move_runs(&self, sparse: &BTreeSet<Blob>) -> Result<(), BucketError> {
+        let index = &self.engine().index;
+        for _ in 0..limits::BUCKET_RUNS {
+            let view = index.view().await?;
+            let Some(due) = merge::in_objects(&view, sparse) else { break };
+            self.engine().change(merge::merged(index, due).await?).await?;
+        }
+        Ok(())
     }
 
     async fn rewrite_one(
