@@ -1,5 +1,5 @@
-//! Two gateways serve one bucket, and each is killed and started again on the way: all that clients were answered can be
-//! explained by one order of their requests.
+//! Two gateways serve one bucket, and each is killed and started again on the way: one order of all requests explains
+//! what their clients were answered.
 
 use std::{process::Stdio, time::Duration};
 

@@ -31,13 +31,15 @@ pub(super) fn due(view: &View) -> Option<Due> {
     (level > 0).then(|| of(view, range, level.saturating_add(1)))
 }
 
-/// The newest runs that are in these objects of the network, to be written again elsewhere.
+/// The newest runs that are in these objects of the network, to be written again elsewhere. Of the newest level all
+/// older ones are merged with them, to the next level: the batch that takes the merged run reads those of the newest,
+/// and cannot read what it commits itself.
 pub(super) fn in_objects(view: &View, objects: &BTreeSet<Blob>) -> Option<Due> {
     let runs = &view.head.runs;
     let is_in = |run: &Run| run.blob.is_some_and(|blob| objects.contains(&blob));
     let start = runs.iter().position(is_in)?;
-    let end = start + runs[start..].iter().take_while(|run| is_in(run)).count();
-    Some(of(view, start..end, runs[end - 1].level))
+    let end = start + runs[start..].iter().take_while(|run| is_in(run) || run.level == 0).count();
+    Some(of(view, start..end, runs[end - 1].level.max(1)))
 }
 
 fn of(view: &View, range: Range<usize>, level: u8) -> Due {
@@ -79,4 +81,39 @@ async fn send(out: &mut Vec<u8>, to: &mut DuplexStream) -> Result<(), BucketErro
     out.clear();
     // Who stores has failed, and says why.
     sent.map_err(|_| BucketError::Unavailable("the merged run could not be stored".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{
+        bucket::{BucketHead, IndexRef},
+        id::ObjectId,
+    };
+
+    use super::*;
+
+    #[test]
+    fn runs_that_are_moved_keep_the_levels_in_order() {
+        let blob = |number: u8| Blob { object: ObjectId::new([number; 32]), salt: [0; 16] };
+        let run = |(number, level): (u8, &u8)| Run {
+            blob: Some(blob(number)),
+            root: IndexRef { offset: 0, length: 9 },
+            entries: 1,
+            bytes: 9,
+            level: *level,
+        };
+        let check = |levels: &[u8], sparse: &[u8], expect: Option<(Range<usize>, u8)>| {
+            let runs: Vec<Run> = (0..).zip(levels).map(run).collect();
+            let head = BucketHead { runs: runs.clone(), ..BucketHead::default() };
+            let view = View { head, ..View::default() };
+            let due = in_objects(&view, &sparse.iter().map(|number| blob(*number)).collect());
+            let due = due.map(|due| (due.runs, due.level));
+            assert_eq!(due, expect.map(|(range, level)| (runs[range].to_vec(), level)), "{levels:?} {sparse:?}");
+        };
+        check(&[0, 0, 0, 1], &[1], Some((1..3, 1)));
+        check(&[0, 0, 0, 1, 1], &[1, 3], Some((1..4, 1)));
+        check(&[0, 1, 1, 2], &[2], Some((2..3, 1)));
+        check(&[0, 1, 2, 2], &[1, 2], Some((1..3, 2)));
+        check(&[0, 1], &[], None);
+    }
 }
