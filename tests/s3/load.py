@@ -4,6 +4,7 @@ got no answer is written as {key, open: true}: either state of it is right. Ends
 
 Environment: ENDPOINT, ACCESS_KEY, SECRET_KEY, BUCKET, LOG, STOP, SEED."""
 
+import http.client
 import json
 import os
 import random
@@ -36,15 +37,16 @@ def work(number, log, lock, stop):
         note({"key": key, "open": True})
         try:
             answer = client.call("DELETE", bucket, key) if is_delete else client.call("PUT", bucket, key, body=body)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             # The gateway is gone: the outcome is not known.
             time.sleep(0.2)
             continue
         if answer.status in (200, 204):
             note({"key": key, "etag": None if is_delete else answer.headers["etag"]})
         elif answer.status not in (500, 503):
-            print(f"{key}: {answer}", file=sys.stderr)
-            sys.exit(1)
+            # Of the whole program, and not of this thread alone.
+            print(f"{key}: {answer}", file=sys.stderr, flush=True)
+            os._exit(1)
 
 
 def main():
