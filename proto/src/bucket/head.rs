@@ -73,10 +73,3 @@ impl BucketHead {
         self.runs.len() <= limits::BUCKET_RUNS && levels.is_sorted() && self.runs.iter().all(of_run)
     }
 }
-
-impl Run {
-    /// Its first page's first byte.
-    pub fn start(&self) -> u64 {
-        self.root.end().unwrap_or(u64::MAX).saturating_sub(self.bytes)
-    }
-}

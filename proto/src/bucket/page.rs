@@ -142,7 +142,8 @@ impl BranchPage {
 }
 
 /// The bytes of a leaf with these entries, and its filter. Entries are in order.
-pub(super) fn leaf(entries: &[IndexEntry]) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn leaf(entries: Vec<IndexEntry>) -> (Vec<u8>, Vec<u8>) {
+    let filter = bloom::filter(entries.iter().map(|entry| &entry.place));
     let (mut blobs, mut known) = (Vec::new(), BTreeMap::new());
     let mut index = |blob: Blob| {
         let at = *known.entry(blob).or_insert_with(|| {
@@ -152,12 +153,11 @@ pub(super) fn leaf(entries: &[IndexEntry]) -> (Vec<u8>, Vec<u8>) {
         u16::try_from(at)
     };
     let mut coder = FrontCoder::default();
-    let item = |entry: &IndexEntry| {
-        let value = entry.value.clone().map(|value| value.renamed(&mut index)).transpose();
-        coder.item(&entry.place, value.expect("a page of at most 1 MiB names fewer than 65,536 objects"))
+    let item = |IndexEntry { place, value }: IndexEntry| {
+        let value = value.map(|value| value.renamed(&mut index)).transpose();
+        coder.item(&place, value.expect("a page of at most 1 MiB names fewer than 65,536 objects"))
     };
-    let items = entries.iter().map(item).collect();
-    let filter = bloom::filter(entries.iter().map(|entry| &entry.place));
+    let items = entries.into_iter().map(item).collect();
     (codec::encode(&PageBytes::Leaf { blobs, items }), filter)
 }
 

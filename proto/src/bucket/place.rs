@@ -25,7 +25,7 @@ impl Place {
         Self(Vec::new())
     }
 
-    /// Of the object with this key.
+    /// Of the object with this key; the prefix of all whose keys begin so.
     pub fn object(key: &[u8]) -> Self {
         Self([&[OBJECT], key].concat())
     }
@@ -35,11 +35,6 @@ impl Place {
         let mut bytes = Self::uploads_to(key);
         bytes.0.extend(id);
         bytes
-    }
-
-    /// The prefix of all objects with keys of this prefix.
-    pub fn objects(prefix: &[u8]) -> Self {
-        Self::object(prefix)
     }
 
     /// The prefix of all uploads to keys of this prefix.
@@ -83,12 +78,7 @@ impl Place {
         Self(vec![BLOB])
     }
 
-    /// The prefix of all settings whose names begin so.
-    pub fn settings(prefix: &str) -> Self {
-        Self::setting(prefix)
-    }
-
-    /// Of a setting of the bucket.
+    /// Of a setting of the bucket; the prefix of all whose names begin so.
     pub fn setting(name: &str) -> Self {
         Self([&[SETTING], name.as_bytes()].concat())
     }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::{BucketError, Place};
-use crate::{codec, id::ObjectId, limits};
+use super::Place;
+use crate::id::ObjectId;
 
 /// An object of the network that a bucket stores bytes in. Its key is derived from the salt
 /// ([`BucketSecret::blob_key`](super::BucketSecret::blob_key)).
@@ -183,20 +183,6 @@ impl Blob {
     #[must_use]
     pub fn or_own(self, own: Self) -> Self {
         if self == Self::OWN { own } else { self }
-    }
-}
-
-impl IndexEntry {
-    /// The record of a bucket's setting, or that it has none.
-    pub fn setting(name: &str, value: Option<Vec<u8>>) -> Self {
-        Self { place: Place::setting(name), value: value.map(Value::Setting) }
-    }
-
-    /// Fails where it alone is larger than a page may be.
-    pub(super) fn check(&self) -> Result<(), BucketError> {
-        let value = self.value.as_ref().map_or(0, |value| codec::encode(value).len());
-        let (len, max) = (self.place.as_bytes().len() + value, limits::BUCKET_RECORD);
-        if len > max { Err(BucketError::TooLarge { len, max }) } else { Ok(()) }
     }
 }
 

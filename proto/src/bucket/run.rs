@@ -39,6 +39,15 @@ struct Taken {
     blobs: BTreeSet<Blob>,
 }
 
+/// What an entry takes of a leaf, beside its objects in the leaf's table.
+#[derive(Clone, Copy, Debug)]
+struct EntrySize {
+    /// Bytes of its item, without what its place shares.
+    bytes: usize,
+    /// Bytes of its place.
+    spelled: usize,
+}
+
 /// A run whose pages are all written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenRun {
@@ -62,15 +71,15 @@ impl RunWriter {
     /// # Errors
     /// [`BucketError::TooLarge`], and [`BucketError::Order`] when it does not come after those before it.
     pub fn push(&mut self, entry: IndexEntry, out: &mut Vec<u8>) -> Result<(), BucketError> {
-        entry.check()?;
+        let size = EntrySize::of(&entry)?;
         let newest = self.open.last().map(|last| &last.place);
         if newest.is_some_and(|last| *last >= entry.place) {
             return Err(BucketError::Order);
         }
-        if !self.open.is_empty() && !self.taken.fits(&entry) {
+        if !self.open.is_empty() && !self.taken.fits(&entry, size) {
             self.close_leaf(out);
         }
-        self.taken.add(&entry);
+        self.taken.add(&entry, size);
         self.entries += 1;
         self.open.push(entry);
         Ok(())
@@ -99,8 +108,8 @@ impl RunWriter {
     fn close_leaf(&mut self, out: &mut Vec<u8>) {
         let entries = std::mem::take(&mut self.open);
         self.taken = Taken::default();
-        let (bytes, filter) = leaf(&entries);
-        let first = entries.into_iter().next().expect("a leaf has entries").place;
+        let first = entries.first().expect("a leaf has entries").place.clone();
+        let (bytes, filter) = leaf(entries);
         self.add(0, (first, bytes, filter), out);
     }
 
@@ -131,26 +140,33 @@ impl RunWriter {
 }
 
 impl Taken {
-    fn fits(&self, entry: &IndexEntry) -> bool {
-        let known = |blob: &&Blob| self.blobs.contains(*blob);
-        let new = blobs(entry).filter(|blob| !known(blob)).count();
-        let bytes = self.bytes + size_of(entry) + new * BLOB;
-        bytes <= limits::BUCKET_PAGE && self.spelled + entry.place.as_bytes().len() <= limits::BUCKET_SPELLED
+    fn fits(&self, entry: &IndexEntry, size: EntrySize) -> bool {
+        let new = blobs(entry).filter(|blob| !self.blobs.contains(*blob)).count();
+        let bytes = self.bytes + size.bytes + new * BLOB;
+        bytes <= limits::BUCKET_PAGE && self.spelled + size.spelled <= limits::BUCKET_SPELLED
     }
 
-    fn add(&mut self, entry: &IndexEntry) {
+    fn add(&mut self, entry: &IndexEntry, size: EntrySize) {
         let new = blobs(entry).filter(|blob| self.blobs.insert(**blob)).count();
-        self.bytes += size_of(entry) + new * BLOB;
-        self.spelled += entry.place.as_bytes().len();
+        self.bytes += size.bytes + new * BLOB;
+        self.spelled += size.spelled;
+    }
+}
+
+impl EntrySize {
+    /// Fails where the entry alone is larger than a page may be.
+    fn of(entry: &IndexEntry) -> Result<Self, BucketError> {
+        let (spelled, max) = (entry.place.as_bytes().len(), limits::BUCKET_RECORD);
+        let value = entry.value.as_ref().map_or(0, |value| codec::encode(value).len());
+        let len = spelled + value;
+        if len > max {
+            return Err(BucketError::TooLarge { len, max });
+        }
+        // In a page a piece has a number of two bytes in the place of its object's name, which is in the table.
+        Ok(Self { bytes: ITEM + len - blobs(entry).count() * (BLOB - 2), spelled })
     }
 }
 
 fn blobs(entry: &IndexEntry) -> impl Iterator<Item = &Blob> {
     entry.value.iter().flat_map(|value| value.pieces()).map(|piece| &piece.blob)
-}
-
-/// Bytes of a leaf that an entry takes, beside those of its table.
-fn size_of(entry: &IndexEntry) -> usize {
-    let value = entry.value.as_ref().map_or(0, |value| codec::encode(value).len());
-    ITEM + entry.place.as_bytes().len() + value - blobs(entry).count() * (BLOB - 2)
 }

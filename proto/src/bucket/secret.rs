@@ -32,11 +32,6 @@ impl BucketSecret {
         Self(blake3::derive_key(ACCOUNT, &material))
     }
 
-    /// The secret with these bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
     /// The key that its account signs with.
     pub fn keypair(&self) -> Keypair {
         Keypair::from_seed(&self.0)
