@@ -60,15 +60,7 @@ impl Shared {
                 self.answer(items)
             }
             chain::ChainRequest::Submit { .. } => {
-                let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
-                let mut stuck = false;
-                let mut take = |tx| {
-                    let taken =
-                        if stuck { Err(Refusal::new(RefusalCode::Invalid, "behind another")) } else { self.submit(tx) };
-                    stuck |= taken.is_err();
-                    taken
-                };
-                let verdicts: Vec<Result<(), Refusal>> = txs.into_iter().map(&mut take).collect();
+                let verdicts = self.submit_all(codec::decode(&request.body, limits::SUBMIT).unwrap());
                 ok(&chain::ChainResponse::Verdicts, codec::encode(&verdicts).into())
             }
             chain::ChainRequest::Transaction { id, .. } => self.answer(self.inclusion(id)),
@@ -125,6 +117,17 @@ impl Shared {
         let DecidedBlock { block, certificate } = self.decided.last().unwrap().clone();
         let tip = CertifiedHeader { header: block.header, certificate };
         ok(&chain::ChainResponse::Answer, codec::encode(&Answer { tip, said }).into())
+    }
+
+    /// A node takes none behind one that it refused.
+    fn submit_all(&mut self, txs: Vec<Tx>) -> Vec<Result<(), Refusal>> {
+        let mut stuck = false;
+        let mut take = |tx| {
+            let taken = if stuck { Err(Refusal::new(RefusalCode::Invalid, "behind another")) } else { self.submit(tx) };
+            stuck |= taken.is_err();
+            taken
+        };
+        txs.into_iter().map(&mut take).collect()
     }
 
     fn submit(&mut self, tx: Tx) -> Result<(), Refusal> {
