@@ -41,7 +41,7 @@ mod source;
 mod store;
 mod upload;
 
-pub(crate) use apart::{Apart, Uploaded};
+pub(crate) use apart::Uploaded;
 pub use builder::Add;
 pub use error::AddError;
 pub use journal::{JournalError, Journals, Unfinished};

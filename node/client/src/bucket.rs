@@ -7,6 +7,7 @@
 //!
 //! Not here: HTTP and XML (`ostrakon-gateway`), and the formats (`ostrakon_proto::bucket`).
 
+mod account;
 mod catalogue;
 mod change;
 mod depot;
@@ -21,8 +22,8 @@ mod object;
 mod upkeep;
 mod upload;
 
-pub use catalogue::{AccessKey, BucketEntry, Buckets, Upkept};
-pub use digest::{Computed, Digests};
+pub use catalogue::{AccessKey, BucketEntry, Buckets, UpkeepReport};
+pub use digest::{Computed, etag_of_parts};
 pub use error::BucketError;
 pub use list::{ListQuery, Listed, ListedObject, ListedUploads, UploadsQuery};
 pub use object::{Bucket, Condition, CopySource, Described, Put, PutDone};

@@ -150,7 +150,16 @@ impl Chain {
     pub async fn name(&self, owner: AccountId, name: &Name) -> Result<(Height, Option<NameRecord>), ChainError> {
         // Another may have set it just now.
         self.catch_up().await;
-        let (header, found) = self.records(&[Key::Name(owner, name.hash())]).await?;
+        self.name_record(owner, name.hash()).await
+    }
+
+    /// As [`Chain::name`], of a name's hash, and as of any block that is as new as the trusted one.
+    pub(crate) async fn name_record(
+        &self,
+        owner: AccountId,
+        hash: [u8; 32],
+    ) -> Result<(Height, Option<NameRecord>), ChainError> {
+        let (header, found) = self.records(&[Key::Name(owner, hash)]).await?;
         let name = match found.into_iter().next().flatten() {
             Some(Record::Name(name)) => Some(name),
             _ => None,

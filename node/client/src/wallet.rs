@@ -39,7 +39,7 @@ impl Client {
     /// [`Error`] with [`TooPoor`] when it cannot; others when there is no account or no node responds.
     pub async fn check_funds(&self, action: &Action) -> Result<(), Error> {
         self.chain.head().await?;
-        let (account, balance, rules) = (self.key()?.public(), self.balance().await?, self.rules());
+        let (balance, rules) = (self.balance().await?, self.rules());
         let moved = |part: &Action| match part {
             Action::Transfer(transfer) => transfer.amount,
             Action::Join(join) => join.bond,
@@ -50,9 +50,7 @@ impl Client {
         };
         let add = |sum: Amount, amount| sum.plus(amount).unwrap_or(Amount(u64::MAX));
         let amount = action.parts().iter().map(moved).fold(Amount::ZERO, add);
-        let body =
-            TxBody { account, nonce: 0, valid_until: Height(0), salt: 0, fee: Amount::ZERO, action: action.clone() };
-        let fee = rules.offer(&body);
+        let fee = self.fee_of(std::slice::from_ref(action));
         match amount.plus(fee) {
             Some(need) if need <= balance => Ok(()),
             _ => Err(TooPoor { balance, amount, fee }.into()),

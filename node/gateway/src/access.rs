@@ -105,7 +105,7 @@ impl S3Access for Access {
 /// What the key with this id may do; a request without one may do nothing.
 pub(crate) async fn granted(buckets: &Buckets, id: Option<&str>) -> S3Result<Granted> {
     let anonymous = || error(S3ErrorCode::AccessDenied, "the request is not signed");
-    let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or no longer");
+    let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or was deleted");
     let key = buckets.access_key(id.ok_or_else(anonymous)?).await.map_err(told)?;
     Ok(Granted::of(&key.ok_or_else(unknown)?))
 }

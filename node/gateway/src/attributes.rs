@@ -34,7 +34,7 @@ pub(crate) async fn get(
     let input = request.input;
     check_version(input.version_id.as_deref())?;
     if let Some(unknown) = input.object_attributes.iter().find(|asked| !KNOWN.contains(&asked.as_str())) {
-        return Err(error(S3ErrorCode::InvalidArgument, format!("there is no attribute {}", unknown.as_str())));
+        return Err(error(S3ErrorCode::InvalidArgument, format!("unknown object attribute {}", unknown.as_str())));
     }
     let asked = |attribute: &str| input.object_attributes.iter().any(|one| one.as_str() == attribute);
     let object = store.bucket(&input.bucket).await?.head(&input.key).await.map_err(told)?;

@@ -25,7 +25,7 @@ pub(crate) struct Secrets(pub(crate) Buckets);
 #[async_trait::async_trait]
 impl S3Auth for Secrets {
     async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
-        let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or no longer");
+        let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or was deleted");
         let key = self.0.access_key(id).await.map_err(told)?.ok_or_else(unknown)?;
         // Outside of a request there is nothing to note.
         let _outside = SIGNED.try_with(|signed| signed.set(true));

@@ -3,11 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{HeaderMap, StatusCode};
 use ostrakon::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, Computed};
-use s3s::{
-    S3Error, S3ErrorCode, S3Result, TrailingHeaders,
-    crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256},
-    dto,
-};
+use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders, dto};
 
 use crate::errors::{custom, error};
 
@@ -76,10 +72,7 @@ impl Expected {
 
     /// Checks a body that is in memory.
     pub(crate) fn check_bytes(&self, bytes: &[u8], trailers: Option<&TrailingHeaders>) -> S3Result<()> {
-        let whole = |algorithm| Checksum { algorithm, kind: ChecksumKind::Whole, bytes: digest(algorithm, bytes) };
-        let checksums = self.algorithm().map(whole).into_iter().collect();
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.check(&Computed { size, md5: Md5::checksum(bytes), checksums }, trailers)
+        self.check(&Computed::of(bytes, self.algorithm().as_slice()), trailers)
     }
 }
 
@@ -127,25 +120,10 @@ fn read_trailer(
     let header = HEADERS.iter().find(|(known, ..)| *known == algorithm).map_or("", |(_, header, _)| *header);
     let value = trailers.and_then(|trailers| trailers.read(|map| text(map, header).map(str::to_owned))).flatten();
     let missing = || {
-        let text = format!("the announced trailer {header} did not come behind the body");
+        let text = format!("the trailer {header} was announced and is missing");
         custom("MalformedTrailerError", StatusCode::BAD_REQUEST, text)
     };
     Ok((algorithm, decoded(algorithm, header, &value.ok_or_else(missing)?)?))
-}
-
-fn digest(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
-    match algorithm {
-        ChecksumAlgorithm::Crc32 => Crc32::checksum(bytes).to_vec(),
-        ChecksumAlgorithm::Crc32C => Crc32c::checksum(bytes).to_vec(),
-        ChecksumAlgorithm::Crc64Nvme => Crc64Nvme::checksum(bytes).to_vec(),
-        ChecksumAlgorithm::Sha1 => Sha1::checksum(bytes).to_vec(),
-        ChecksumAlgorithm::Sha256 => Sha256::checksum(bytes).to_vec(),
-    }
-}
-
-/// MD5 of these bytes.
-pub(crate) fn md5(bytes: &[u8]) -> [u8; 16] {
-    Md5::checksum(bytes)
 }
 
 /// The name that S3 has for an algorithm.

@@ -60,7 +60,7 @@ impl<S> Unstuck<S> {
             self.timer.as_mut().reset(Instant::now() + limits::STALL);
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stopped reading")))
     }
 }
 

@@ -15,8 +15,9 @@ use crate::{
     access::Granted,
     checksums::sent,
     conditions::{Conditions, SourceConditions},
-    described::{Expires, Kept, described, time_of},
+    described::{Expires, described, time_of},
     errors::{error, not_implemented, told},
+    fields::{kept, with_checksums},
     parts::part_number,
     ranges::Wanted,
     store::{Store, check_version},
@@ -70,16 +71,14 @@ pub(crate) async fn object(
         Err(failed) => return Err(conditions.refused(&bucket, &key, failed).await),
     };
     let checksum = sent(done.checksum.as_ref(), source.object.parts().len());
-    let result = CopyObjectResult {
-        e_tag: Some(ETag::Strong(done.etag.to_string())),
-        last_modified: Some(time_of(done.modified_ms)),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        checksum_type: checksum.checksum_type,
-    };
+    let result = with_checksums!(
+        CopyObjectResult {
+            e_tag: Some(ETag::Strong(done.etag.to_string())),
+            last_modified: Some(time_of(done.modified_ms)),
+            checksum_type: checksum.checksum_type,
+        },
+        checksum
+    );
     Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
 }
 
@@ -95,14 +94,7 @@ fn new_description(input: CopyObjectInput, expires: Option<String>, source: &Sou
     if !metadata && !tags {
         return Ok(None);
     }
-    let kept = Kept {
-        cache_control: input.cache_control,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_type: input.content_type,
-        expires,
-    };
+    let kept = kept!(input, expires);
     let mut new = described(kept, input.metadata, input.tagging.as_deref())?;
     if !metadata {
         new.headers.clone_from(&source.object.headers);
@@ -128,15 +120,13 @@ pub(crate) async fn part(
     let bucket = store.bucket(&input.bucket).await?;
     let done = bucket.copy_part(&input.key, upload, number, (source.as_source(), range)).await.map_err(told)?;
     let checksum = sent(done.checksum.as_ref(), 0);
-    let result = CopyPartResult {
-        e_tag: Some(ETag::Strong(done.etag.to_string())),
-        last_modified: Some(time_of(done.modified_ms)),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-    };
+    let result = with_checksums!(
+        CopyPartResult {
+            e_tag: Some(ETag::Strong(done.etag.to_string())),
+            last_modified: Some(time_of(done.modified_ms)),
+        },
+        checksum
+    );
     Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
 }
 

@@ -182,7 +182,10 @@ fn write(rules: &CORSConfiguration) -> Option<Vec<u8>> {
 
 fn check(rules: &[CORSRule]) -> S3Result<()> {
     if rules.is_empty() || rules.len() > limits::CORS_RULES {
-        return Err(error(S3ErrorCode::MalformedXML, format!("a bucket has 1 to {} rules", limits::CORS_RULES)));
+        return Err(error(
+            S3ErrorCode::MalformedXML,
+            format!("a CORS configuration has 1 to {} rules", limits::CORS_RULES),
+        ));
     }
     for rule in rules {
         let unknown = |method: &&String| !["GET", "PUT", "POST", "DELETE", "HEAD"].contains(&method.as_str());
@@ -206,7 +209,7 @@ pub(crate) async fn get(
     request: S3Request<GetBucketCorsInput>,
 ) -> S3Result<S3Response<GetBucketCorsOutput>> {
     let kept = store.bucket(&request.input.bucket).await?.setting(SETTING).await.map_err(told)?;
-    let none = || error(S3ErrorCode::NoSuchCORSConfiguration, "the bucket has no rules for other origins");
+    let none = || error(S3ErrorCode::NoSuchCORSConfiguration, "the bucket has no CORS configuration");
     let rules = kept.as_deref().and_then(read).ok_or_else(none)?;
     Ok(S3Response::new(GetBucketCorsOutput { cors_rules: Some(rules) }))
 }
@@ -218,7 +221,8 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutBucketCorsOutput>> {
     let input = request.input;
     check(&input.cors_configuration.cors_rules)?;
-    let text = write(&input.cors_configuration).ok_or_else(|| error(S3ErrorCode::MalformedXML, "malformed rules"))?;
+    let text = write(&input.cors_configuration)
+        .ok_or_else(|| error(S3ErrorCode::MalformedXML, "the stored CORS configuration is malformed"))?;
     store.bucket(&input.bucket).await?.set_setting(SETTING, Some(text)).await.map_err(told)?;
     store.origins.forget(&input.bucket);
     Ok(S3Response::new(PutBucketCorsOutput::default()))

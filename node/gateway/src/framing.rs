@@ -28,7 +28,7 @@ pub(crate) enum Chunks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FramingError {
     /// Something else is where the length of a chunk should be.
-    #[error("FormatError: a chunk of the body does not begin with its length, or is longer than that")]
+    #[error("FormatError: a chunk of the body has an invalid length")]
     Format,
     /// The last chunk did not come: s3s would take what did for all.
     #[error("Incomplete: the body ends before its last chunk")]

@@ -158,8 +158,8 @@ fn rewrite(headers: &mut HeaderMap, extensions: &mut Extensions) -> S3Result<()>
     let lists: Vec<String> = headers.get_all(&name).iter().map(|value| text(value.clone())).collect();
     headers.remove(&name);
     for item in lists.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|item| !item.is_empty()) {
-        let value =
-            HeaderValue::from_str(item).map_err(|_| error(S3ErrorCode::InvalidArgument, "invalid attributes"))?;
+        let value = HeaderValue::from_str(item)
+            .map_err(|_| error(S3ErrorCode::InvalidArgument, "x-amz-object-attributes is invalid"))?;
         headers.append(&name, value);
     }
     Ok(())

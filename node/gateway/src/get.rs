@@ -29,6 +29,7 @@ use crate::{
     conditions::{Conditions, Verdict},
     described::{expires, header, metadata, time_of},
     errors::{error, told},
+    fields::with_checksums,
     ranges::{Wanted, Window},
     store::{Store, check_version},
 };
@@ -95,23 +96,21 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
     };
     let Some(window) = window else { return Ok(not_modified(output, &object)) };
     let checksum = checksum(&object, &window, input.checksum_mode.as_ref());
-    let output = GetObjectOutput {
-        body: Some(body(&bucket, &object, &window).await?),
-        content_length: i64::try_from(window.len()).ok(),
-        content_range: window.content_range(),
-        content_disposition: header(&object, ObjectHeader::ContentDisposition, None),
-        content_encoding: header(&object, ObjectHeader::ContentEncoding, None),
-        content_language: header(&object, ObjectHeader::ContentLanguage, None),
-        content_type: header(&object, ObjectHeader::ContentType, None),
-        parts_count: window.parts.and_then(count),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        checksum_type: checksum.checksum_type,
+    let output = with_checksums!(
+        GetObjectOutput {
+            body: Some(body(&bucket, &object, &window).await?),
+            content_length: i64::try_from(window.len()).ok(),
+            content_range: window.content_range(),
+            content_disposition: header(&object, ObjectHeader::ContentDisposition, None),
+            content_encoding: header(&object, ObjectHeader::ContentEncoding, None),
+            content_language: header(&object, ObjectHeader::ContentLanguage, None),
+            content_type: header(&object, ObjectHeader::ContentType, None),
+            parts_count: window.parts.and_then(count),
+            checksum_type: checksum.checksum_type,
+        },
+        checksum,
         ..output
-    };
+    );
     let mut headers = expires(&object);
     if input.response_expires.is_some() {
         // s3s writes what the request overrides.
@@ -143,24 +142,22 @@ pub(crate) async fn head(store: &Store, request: S3Request<HeadObjectInput>) -> 
     };
     let Some(window) = window else { return Ok(not_modified(output, &object)) };
     let checksum = checksum(&object, &window, input.checksum_mode.as_ref());
-    let content_range = window.content_range();
-    let status = if content_range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let output = HeadObjectOutput {
-        content_length: i64::try_from(window.len()).ok(),
-        content_range,
-        content_disposition: header(&object, ObjectHeader::ContentDisposition, input.response_content_disposition),
-        content_encoding: header(&object, ObjectHeader::ContentEncoding, input.response_content_encoding),
-        content_language: header(&object, ObjectHeader::ContentLanguage, input.response_content_language),
-        content_type: header(&object, ObjectHeader::ContentType, input.response_content_type),
-        parts_count: window.parts.and_then(count),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        checksum_type: checksum.checksum_type,
+    let range = window.content_range();
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let output = with_checksums!(
+        HeadObjectOutput {
+            content_length: i64::try_from(window.len()).ok(),
+            content_range: range,
+            content_disposition: header(&object, ObjectHeader::ContentDisposition, input.response_content_disposition),
+            content_encoding: header(&object, ObjectHeader::ContentEncoding, input.response_content_encoding),
+            content_language: header(&object, ObjectHeader::ContentLanguage, input.response_content_language),
+            content_type: header(&object, ObjectHeader::ContentType, input.response_content_type),
+            parts_count: window.parts.and_then(count),
+            checksum_type: checksum.checksum_type,
+        },
+        checksum,
         ..output
-    };
+    );
     let mut response = with_status(output, status);
     response.headers = head_headers(&object, input.response_expires.as_ref());
     Ok(response)

@@ -30,6 +30,7 @@ mod cors;
 mod delete;
 mod described;
 mod errors;
+mod fields;
 mod forms;
 mod framing;
 mod front;

@@ -40,7 +40,9 @@ impl Writing {
         match encoding.map(EncodingType::as_str) {
             None | Some("") => Ok(Self::Plain),
             Some(EncodingType::URL) => Ok(Self::Url),
-            Some(other) => Err(error(S3ErrorCode::InvalidArgument, format!("{other} is no encoding of keys; url is"))),
+            Some(other) => {
+                Err(error(S3ErrorCode::InvalidArgument, format!("invalid encoding-type {other}: url is the only one")))
+            }
         }
     }
 
@@ -72,7 +74,7 @@ impl Writing {
 pub(crate) fn page(asked: Option<i32>) -> S3Result<i32> {
     match asked {
         None => Ok(limits::PAGE),
-        Some(asked) if asked < 0 => Err(error(S3ErrorCode::InvalidArgument, "the size of a page is not negative")),
+        Some(asked) if asked < 0 => Err(error(S3ErrorCode::InvalidArgument, "the size of a page cannot be negative")),
         Some(asked) => Ok(asked.min(limits::PAGE)),
     }
 }

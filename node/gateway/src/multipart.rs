@@ -1,6 +1,8 @@
 //! Multipart uploads: their beginning, their end, and their listing. Their parts are in `parts`.
 
-use ostrakon::bucket::{Bucket, BucketError, CompletePart, ETag as Tag, MultipartId, NewUpload, PutDone, UploadsQuery};
+use ostrakon::bucket::{
+    Bucket, BucketError, CompletePart, ETag as Tag, MultipartId, NewUpload, PutDone, UploadsQuery, etag_of_parts,
+};
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -13,10 +15,11 @@ use s3s::{
 
 use crate::{
     acl::owner,
-    checksums::{given, kind_name, kind_of, md5, name, named, sent},
+    checksums::{given, kind_name, kind_of, name, named, sent},
     conditions::Conditions,
-    described::{Expires, Kept, described, time_of},
+    described::{Expires, described, time_of},
     errors::{error, told},
+    fields::{kept, with_checksums},
     limits,
     listing::{Writing, page},
     parts::part_number,
@@ -40,14 +43,7 @@ pub(crate) async fn create(
             return Err(error(S3ErrorCode::InvalidRequest, "x-amz-checksum-type needs x-amz-checksum-algorithm"));
         }
     };
-    let kept = Kept {
-        cache_control: input.cache_control,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_type: input.content_type,
-        expires,
-    };
+    let kept = kept!(input, expires);
     let described = described(kept, input.metadata, input.tagging.as_deref())?;
     let bucket = store.bucket(&input.bucket).await?;
     let id = bucket.begin_upload(&input.key, NewUpload { described, checksum }).await.map_err(told)?;
@@ -78,14 +74,7 @@ pub(crate) async fn complete(
     if !parts.is_sorted_by(|one, next| one.number < next.number) {
         return Err(told(BucketError::InvalidPartOrder));
     }
-    let checksum = given(&dto::Checksum {
-        checksum_crc32: input.checksum_crc32,
-        checksum_crc32c: input.checksum_crc32c,
-        checksum_crc64nvme: input.checksum_crc64nvme,
-        checksum_sha1: input.checksum_sha1,
-        checksum_sha256: input.checksum_sha256,
-        checksum_type: input.checksum_type,
-    })?;
+    let checksum = given(&with_checksums!(dto::Checksum { checksum_type: input.checksum_type }, input))?;
     let bucket = store.bucket(&input.bucket).await?;
     if let Some(size) = input.mpu_object_size {
         check_size(&bucket, &input.key, id, &parts, size).await?;
@@ -99,32 +88,23 @@ pub(crate) async fn complete(
         Err(source) => return Err(conditions.refused(&bucket, &input.key, source).await),
     };
     let checksum = sent(done.checksum.as_ref(), count);
-    Ok(S3Response::new(CompleteMultipartUploadOutput {
-        location: Some(format!("/{}/{}", input.bucket, Writing::Url.write(&input.key))),
-        bucket: Some(input.bucket),
-        key: Some(input.key),
-        e_tag: Some(ETag::Strong(done.etag.to_string())),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        checksum_type: checksum.checksum_type,
+    Ok(S3Response::new(with_checksums!(
+        CompleteMultipartUploadOutput {
+            location: Some(format!("/{}/{}", input.bucket, Writing::Url.write(&input.key))),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(ETag::Strong(done.etag.to_string())),
+            checksum_type: checksum.checksum_type,
+        },
+        checksum,
         ..CompleteMultipartUploadOutput::default()
-    }))
+    )))
 }
 
 fn completed(part: CompletedPart) -> S3Result<CompletePart> {
     let none = || error(S3ErrorCode::MalformedXML, "a part has no number");
     let number = part_number(part.part_number.ok_or_else(none)?)?;
-    let checksum = given(&dto::Checksum {
-        checksum_crc32: part.checksum_crc32,
-        checksum_crc32c: part.checksum_crc32c,
-        checksum_crc64nvme: part.checksum_crc64nvme,
-        checksum_sha1: part.checksum_sha1,
-        checksum_sha256: part.checksum_sha256,
-        checksum_type: None,
-    })?;
+    let checksum = given(&with_checksums!(dto::Checksum { checksum_type: None }, part))?;
     Ok(CompletePart {
         number,
         etag: part.e_tag.map(ETag::into_value),
@@ -134,11 +114,8 @@ fn completed(part: CompletedPart) -> S3Result<CompletePart> {
 
 /// The entity tag that the object of these parts has, if all of them say theirs.
 fn etag_of(parts: &[CompletePart]) -> Option<Tag> {
-    let mut all = Vec::with_capacity(parts.len() * 16);
-    for part in parts {
-        all.extend(<[u8; 16]>::try_from(hex::decode(part.etag.as_ref()?).ok()?).ok()?);
-    }
-    Some(Tag::Parts(md5(&all), u16::try_from(parts.len()).ok()?))
+    let md5 = |part: &CompletePart| <[u8; 16]>::try_from(hex::decode(part.etag.as_ref()?).ok()?).ok();
+    etag_of_parts(&parts.iter().map(md5).collect::<Option<Vec<_>>>()?)
 }
 
 /// What a client is told that repeats a completion whose answer it did not get: the object is there.

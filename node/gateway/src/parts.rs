@@ -17,6 +17,7 @@ use crate::{
     checksums::{Expected, kind_name, name, sent},
     described::time_of,
     errors::{error, told},
+    fields::with_checksums,
     limits,
     listing::page,
     put::{Upload, refused},
@@ -56,15 +57,11 @@ pub(crate) async fn put(
     let done = bucket.put_part(&input.key, id, number, upload.into_put(announced)).await;
     let done = done.map_err(|source| refused(&reason, source).unwrap_or_else(told))?;
     let checksum = sent(checked.get().or(done.checksum.as_ref()), 0);
-    Ok(S3Response::new(UploadPartOutput {
-        e_tag: Some(ETag::Strong(done.etag.to_string())),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
+    Ok(S3Response::new(with_checksums!(
+        UploadPartOutput { e_tag: Some(ETag::Strong(done.etag.to_string())) },
+        checksum,
         ..UploadPartOutput::default()
-    }))
+    )))
 }
 
 /// `ListParts`.
@@ -98,15 +95,13 @@ pub(crate) async fn list(store: &Store, request: S3Request<ListPartsInput>) -> S
 fn listed(part: &ListedPart) -> Part {
     let ListedPart { number, info } = part;
     let checksum = sent(info.checksum.as_ref(), 0);
-    Part {
-        part_number: Some(i32::from(*number)),
-        e_tag: Some(ETag::Strong(hex::encode(info.md5))),
-        last_modified: Some(time_of(info.modified_ms)),
-        size: i64::try_from(info.size()).ok(),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-    }
+    with_checksums!(
+        Part {
+            part_number: Some(i32::from(*number)),
+            e_tag: Some(ETag::Strong(hex::encode(info.md5))),
+            last_modified: Some(time_of(info.modified_ms)),
+            size: i64::try_from(info.size()).ok(),
+        },
+        checksum
+    )
 }

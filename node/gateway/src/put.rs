@@ -24,6 +24,7 @@ use crate::{
     conditions::Conditions,
     described::{Expires, Kept, described},
     errors::{error, told},
+    fields::{kept, with_checksums},
     forms::FileName,
     store::Store,
 };
@@ -130,14 +131,7 @@ pub(crate) async fn put(
     mut request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let input = request.input;
-    let kept = Kept {
-        cache_control: input.cache_control,
-        content_disposition: input.content_disposition,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_type: input.content_type,
-        expires: request.extensions.remove().map(|Expires(text)| text),
-    };
+    let kept = kept!(input, request.extensions.remove().map(|Expires(text)| text));
     let object = Object {
         bucket: input.bucket,
         key: input.key,
@@ -149,16 +143,11 @@ pub(crate) async fn put(
     };
     let done = object.store(store, &request.headers, &mut request.extensions).await?;
     let checksum = sent(done.checksum.as_ref(), 0);
-    Ok(S3Response::new(PutObjectOutput {
-        e_tag: Some(ETag::Strong(done.etag.to_string())),
-        checksum_crc32: checksum.checksum_crc32,
-        checksum_crc32c: checksum.checksum_crc32c,
-        checksum_crc64nvme: checksum.checksum_crc64nvme,
-        checksum_sha1: checksum.checksum_sha1,
-        checksum_sha256: checksum.checksum_sha256,
-        checksum_type: checksum.checksum_type,
+    Ok(S3Response::new(with_checksums!(
+        PutObjectOutput { e_tag: Some(ETag::Strong(done.etag.to_string())), checksum_type: checksum.checksum_type },
+        checksum,
         ..PutObjectOutput::default()
-    }))
+    )))
 }
 
 /// A form, whose fields are what headers are of a `PutObject`. s3s has checked its policy.
@@ -182,14 +171,7 @@ pub(crate) async fn post(
         time.format(TimestampFormat::HttpDate, &mut expires).ok()?;
         String::from_utf8(expires).ok()
     });
-    let kept = Kept {
-        cache_control: form.cache_control,
-        content_disposition: form.content_disposition,
-        content_encoding: form.content_encoding,
-        content_language: form.content_language,
-        content_type: form.content_type,
-        expires,
-    };
+    let kept = kept!(form, expires);
     let object = Object {
         bucket: form.bucket,
         key,

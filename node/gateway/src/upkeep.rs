@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ostrakon::bucket::{Buckets, Upkept};
+use ostrakon::bucket::{Buckets, Compacted, UpkeepReport};
 use tokio::time::sleep;
 
 /// How often buckets are looked at.
@@ -45,25 +45,25 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning) {
     }
 }
 
-fn report(Upkept { bucket, compacted, leases }: &Upkept) {
-    if let Ok(leases) = leases
+fn report(UpkeepReport { bucket, compacted, leases }: &UpkeepReport) {
+    if let Ok(Some(leases)) = leases
         && leases.extended > 0
     {
         tracing::info!(bucket, extended = leases.extended, "extended leases");
     }
     match compacted {
-        Ok(done) if *done != ostrakon::bucket::Compacted::default() => tracing::info!(bucket, ?done, "compacted"),
+        Ok(done) if *done != Compacted::default() => tracing::info!(bucket, ?done, "compacted"),
         Ok(_) => {}
         Err(error) => tracing::debug!(bucket, %error, "cannot compact: trying again"),
     }
 }
 
 /// What is to be done about a bucket, for which its leases cannot be extended.
-fn problem(Upkept { bucket, leases, .. }: &Upkept) -> Option<String> {
+fn problem(UpkeepReport { bucket, leases, .. }: &UpkeepReport) -> Option<String> {
     let name = if bucket.is_empty() { "the catalogue of buckets" } else { bucket };
     match leases {
         Err(error) => Some(format!("cannot extend the leases of {name}: {error}")),
-        Ok(leases) if !leases.lost.is_empty() => {
+        Ok(Some(leases)) if !leases.lost.is_empty() => {
             Some(format!("{name} uses {} objects that the ledger does not have", leases.lost.len()))
         }
         Ok(_) => None,

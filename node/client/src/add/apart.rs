@@ -26,16 +26,11 @@ use super::{
 };
 use crate::{Client, Events};
 
-/// What is to be stored, and how.
-pub(crate) struct Apart<'a> {
-    /// The plaintext.
-    pub(crate) body: Pin<Box<dyn AsyncRead + Send + 'a>>,
-    /// Its bytes, where they are known.
-    pub(crate) size: Option<u64>,
-    /// What encrypts it, and nothing else ever.
-    pub(crate) key: ObjectKey,
-    /// Epochs that are paid for, and by which the ledger renews it whenever it would end.
-    pub(crate) epochs: u64,
+/// An upload that the account can pay for.
+#[derive(Debug)]
+pub(crate) struct PlannedUpload {
+    options: AddOptions,
+    plan: Plan,
 }
 
 /// An object that its holders have signed for. Unless it is committed they forget it in time.
@@ -50,29 +45,40 @@ pub(crate) struct Uploaded {
 }
 
 impl Client {
-    /// Stores an object without committing it.
+    /// Decides how to store an object of so many bytes, for so many epochs at a time; `estimate` stands for a size that
+    /// is not known.
+    ///
+    /// # Errors
+    /// As an add before it sends a byte: when the account cannot pay, or is no credit for so many bytes.
+    pub(crate) async fn plan_upload(
+        &self,
+        size: Option<u64>,
+        (estimate, epochs): (u64, u64),
+    ) -> Result<PlannedUpload, AddError> {
+        let options = AddOptions { size, epochs, auto_renew: true, ..AddOptions::default() };
+        let plan = self.plan(&options, true, &Events::none()).await?;
+        plan.quote(&self.chain, &plan.layout(size.unwrap_or(estimate), &options)?).await?;
+        Ok(PlannedUpload { options, plan })
+    }
+
+    /// Stores an object under this key, which encrypts nothing else ever, without committing it.
     pub(crate) fn upload<'a>(
         &'a self,
-        apart: Apart<'a>,
+        planned: PlannedUpload,
+        body: Pin<Box<dyn AsyncRead + Send + 'a>>,
+        key: ObjectKey,
     ) -> Pin<Box<dyn Future<Output = Result<Uploaded, AddError>> + Send + 'a>> {
-        Box::pin(self.upload_apart(apart))
+        Box::pin(self.upload_planned(planned, body, key))
     }
 
-    /// Fails where the account cannot pay for an object of so many bytes, or is no credit for them.
-    pub(crate) async fn can_upload(&self, size: u64, epochs: u64) -> Result<(), AddError> {
-        let options = options(Some(size), epochs);
-        let plan = self.plan(&options, true, &Events::none()).await?;
-        plan.quote(&self.chain, &plan.layout(size, &options)?).await.map(|_| ())
-    }
-
-    async fn upload_apart(&self, Apart { body, size, key, epochs }: Apart<'_>) -> Result<Uploaded, AddError> {
-        let (options, events) = (options(size, epochs), Events::none());
+    async fn upload_planned(
+        &self,
+        PlannedUpload { options, plan }: PlannedUpload,
+        body: Pin<Box<dyn AsyncRead + Send + '_>>,
+        key: ObjectKey,
+    ) -> Result<Uploaded, AddError> {
+        let (code, events) = (plan.code, Events::none());
         let opened = Input::Reader(Some(body)).open(&self.workers, &options, None).await?;
-        let plan = self.plan(&options, true, &events).await?;
-        if let Some(size) = size {
-            plan.quote(&self.chain, &plan.layout(size, &options)?).await?;
-        }
-        let code = plan.code;
         let job = Job::new(self, plan.clone(), Some(key), &events)?;
         let storing = async {
             let mut source = Source::new(opened, code, true).await?;
@@ -85,10 +91,6 @@ impl Client {
         job.release();
         Ok(Uploaded { object: listing.object, size: listing.manifest.size, plan, listing, extents })
     }
-}
-
-fn options(size: Option<u64>, epochs: u64) -> AddOptions {
-    AddOptions { size, epochs, auto_renew: true, ..AddOptions::default() }
 }
 
 impl Uploaded {

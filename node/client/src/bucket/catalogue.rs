@@ -8,20 +8,19 @@ use ostrakon_net::lock;
 use ostrakon_proto::{
     bucket::{BucketSecret, Place, Value},
     codec,
-    id::{AccountId, Amount},
-    ledger::tx::{Action, DrawAs, DrawPermission, Release, SetName, Transfer, batches},
-    sign::{Keypair, Purpose},
+    id::Epoch,
 };
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroizing;
 
 use super::{
-    Bucket, BucketError, Compacted, Condition, Leases, change::Change, depot::Depot, engine::Engine, index::Index,
+    Bucket, BucketError, Compacted, Leases,
+    change::{Change, Done},
+    depot::Depot,
+    engine::Engine,
+    index::Index,
 };
-use crate::{Client, Error, Events, chain::Overtaken, profile::now_ms};
+use crate::{Client, Error, profile::now_ms};
 
 /// The catalogue's name, which no other bucket can have.
 const CATALOGUE: &str = "";
@@ -38,11 +37,6 @@ const KEYS: usize = 1_024;
 const KEY_ID: (&str, usize) = ("OK", 20);
 /// How long an access key is believed without being looked up again.
 const KEY_FRESH: Duration = Duration::from_secs(5);
-/// What a bucket's account has at first, beside the deposits: enough for some batches and their fees.
-const FIRST: Amount = Amount(10_000_000);
-/// How often a deleted bucket's account is asked to return what it has, and the pause before the next time.
-const RETURNS: usize = 3;
-const RETURN_PAUSE: Duration = Duration::from_secs(1);
 /// Epochs that objects are paid for at a time; the ledger renews them by itself.
 const EPOCHS: u64 = 720;
 
@@ -57,6 +51,8 @@ struct Inner {
     catalogue: Bucket,
     open: Mutex<BTreeMap<String, Bucket>>,
     keys: std::sync::Mutex<BTreeMap<String, (Instant, Option<AccessKey>)>>,
+    /// When the first lease of each bucket ends, as it was seen last.
+    leases: std::sync::Mutex<BTreeMap<String, Epoch>>,
 }
 
 /// A bucket that an owner has.
@@ -70,13 +66,13 @@ pub struct BucketEntry {
 
 /// What upkeep did for a bucket.
 #[derive(Clone, Debug)]
-pub struct Upkept {
+pub struct UpkeepReport {
     /// Its name; empty for the catalogue.
     pub bucket: String,
     /// What was freed.
     pub compacted: Result<Compacted, BucketError>,
-    /// Its leases.
-    pub leases: Result<Leases, BucketError>,
+    /// Its leases; `None` while all have more than half their term left.
+    pub leases: Result<Option<Leases>, BucketError>,
 }
 
 /// A key that applications sign requests with.
@@ -109,9 +105,9 @@ impl Client {
     /// [`Error`] when the client has no account key.
     pub fn buckets(&self) -> Result<Buckets, Error> {
         self.key()?;
-        let (owner, (open, keys)) = (self.clone(), Default::default());
+        let (owner, (open, keys, leases)) = (self.clone(), Default::default());
         let catalogue = opened(&owner, CATALOGUE);
-        Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys }) })
+        Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys, leases }) })
     }
 }
 
@@ -134,12 +130,12 @@ impl Buckets {
     /// [`BucketError::InvalidName`], [`BucketError::BucketExists`], [`BucketError::Funds`] and others.
     pub async fn create(&self, name: &str) -> Result<Bucket, BucketError> {
         check_name(name)?;
-        if self.setting(&format!("{BUCKET}{name}")).await?.is_some() {
+        if self.inner.catalogue.setting(&format!("{BUCKET}{name}")).await?.is_some() {
             return Err(BucketError::BucketExists { name: name.to_owned() });
         }
-        futures::try_join!(self.found(name), self.found(CATALOGUE))?;
+        futures::try_join!(self.set_up_account(name), self.set_up_account(CATALOGUE))?;
         let (setting, value) = (format!("{BUCKET}{name}"), codec::encode(&now_ms()));
-        let change = Change::Set { name: setting, value: Some(value), condition: Condition::Absent };
+        let change = Change::Set { name: setting, value: Some(value), must_be_new: true };
         match self.inner.catalogue.engine().change(change).await {
             Err(BucketError::Precondition) => Err(BucketError::BucketExists { name: name.to_owned() }),
             done => done.map(|_| ()),
@@ -155,7 +151,7 @@ impl Buckets {
         if let Some(bucket) = self.inner.open.lock().await.get(name) {
             return Ok(bucket.clone());
         }
-        match self.setting(&format!("{BUCKET}{name}")).await? {
+        match self.inner.catalogue.setting(&format!("{BUCKET}{name}")).await? {
             Some(_) => Ok(self.opened(name).await),
             None => Err(BucketError::NoBucket { name: name.to_owned() }),
         }
@@ -174,16 +170,14 @@ impl Buckets {
     pub async fn delete(&self, name: &str) -> Result<(), BucketError> {
         let bucket = self.open(name).await?;
         let index = &bucket.engine().index;
-        for kind in [Place::objects(b""), Place::uploads_of(b"")] {
+        for kind in [Place::object(b""), Place::uploads_of(b"")] {
             if !index.page_of(&kind, &kind, 1).await?.is_empty() {
                 return Err(BucketError::NotEmpty { name: name.to_owned() });
             }
         }
-        self.dissolve(name, index).await?;
+        self.close_account(&bucket).await?;
         self.inner.open.lock().await.remove(name);
-        let setting = format!("{BUCKET}{name}");
-        let change = Change::Set { name: setting, value: None, condition: Condition::None };
-        self.inner.catalogue.engine().change(change).await.map(|_| ())
+        self.inner.catalogue.set_setting(&format!("{BUCKET}{name}"), None).await
     }
 
     /// Creates an access key: for one bucket, or for all and to create and delete them.
@@ -194,7 +188,7 @@ impl Buckets {
         if let Some(bucket) = bucket {
             self.open(bucket).await?;
         }
-        self.found(CATALOGUE).await?;
+        self.set_up_account(CATALOGUE).await?;
         let (id, secret) = (self.inner.owner.random::<10>(), self.inner.owner.random::<20>());
         let key = AccessKey {
             id: format!("{}{}", KEY_ID.0, hex::encode_upper(id)),
@@ -205,7 +199,7 @@ impl Buckets {
         };
         let AccessKey { bucket, read_only, created_ms, .. } = key.clone();
         let value = codec::encode(&KeyBytes { secret: key.secret.to_string(), bucket, read_only, created_ms });
-        let change = Change::Set { name: format!("{KEY}{}", key.id), value: Some(value), condition: Condition::Absent };
+        let change = Change::Set { name: format!("{KEY}{}", key.id), value: Some(value), must_be_new: true };
         self.inner.catalogue.engine().change(change).await?;
         Ok(key)
     }
@@ -223,7 +217,7 @@ impl Buckets {
         if let Some((_, key)) = known.filter(|(at, _)| at.elapsed() < KEY_FRESH) {
             return Ok(key);
         }
-        let value = self.setting(&format!("{KEY}{id}")).await?;
+        let value = self.inner.catalogue.setting(&format!("{KEY}{id}")).await?;
         let key = value.and_then(|value| access_key(id.to_owned(), &value));
         let mut keys = lock(&self.inner.keys);
         keys.retain(|_, (at, _)| at.elapsed() < KEY_FRESH);
@@ -248,11 +242,10 @@ impl Buckets {
     /// # Errors
     /// [`BucketError`].
     pub async fn delete_access_key(&self, id: &str) -> Result<bool, BucketError> {
-        let there = self.setting(&format!("{KEY}{id}")).await?.is_some();
-        let change = Change::Set { name: format!("{KEY}{id}"), value: None, condition: Condition::None };
-        self.inner.catalogue.engine().change(change).await?;
+        let change = Change::Set { name: format!("{KEY}{id}"), value: None, must_be_new: false };
+        let done = self.inner.catalogue.engine().change(change).await?;
         lock(&self.inner.keys).remove(id);
-        Ok(there)
+        Ok(matches!(done, Done::Removed(true)))
     }
 
     /// Keeps all buckets, and the catalogue: see [`Bucket::renew`] and [`Bucket::compact`]. Returns the outcome for
@@ -260,7 +253,7 @@ impl Buckets {
     ///
     /// # Errors
     /// When the newest state of the catalogue cannot be read.
-    pub async fn upkeep(&self) -> Result<Vec<Upkept>, BucketError> {
+    pub async fn upkeep(&self) -> Result<Vec<UpkeepReport>, BucketError> {
         let mut all = vec![self.inner.catalogue.clone()];
         for BucketEntry { name, .. } in self.list().await? {
             match self.open(&name).await {
@@ -270,25 +263,24 @@ impl Buckets {
                 Err(error) => return Err(error),
             }
         }
+        let half = self.inner.owner.chain.head().await?.epoch.after(EPOCHS.div_ceil(2));
         let mut done = Vec::with_capacity(all.len());
         for bucket in all {
-            let (compacted, leases) = (bucket.compact().await, bucket.renew().await);
-            done.push(Upkept { bucket: bucket.name().to_owned(), compacted, leases });
+            let compacted = bucket.compact().await;
+            let name = bucket.name().to_owned();
+            // What was stored since the last look ends later than what there was.
+            let is_early = lock(&self.inner.leases).get(&name).is_some_and(|end| *end >= half);
+            let leases = if is_early { Ok(None) } else { bucket.renew().await.map(Some) };
+            if let Ok(Some(Leases { earliest_end: Some(end), .. })) = leases {
+                lock(&self.inner.leases).insert(name.clone(), end);
+            }
+            done.push(UpkeepReport { bucket: name, compacted, leases });
         }
         Ok(done)
     }
 
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, BucketError> {
-        let index = &self.inner.catalogue.engine().index;
-        let view = index.view().await?;
-        Ok(match index.find(&view, &Place::setting(name)).await? {
-            Some(Value::Setting(value)) => Some(value),
-            _ => None,
-        })
-    }
-
     async fn settings(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, BucketError> {
-        let place = Place::settings(prefix);
+        let place = Place::setting(prefix);
         let found = self.inner.catalogue.engine().index.page_of(&place, &place, MOST).await?;
         let entry = |(place, value): (Place, Value)| match value {
             Value::Setting(value) => Some((place.setting_of()?.strip_prefix(prefix)?.to_owned(), value)),
@@ -297,90 +289,17 @@ impl Buckets {
         Ok(found.into_iter().filter_map(entry).collect())
     }
 
-    fn secret(&self, name: &str) -> BucketSecret {
+    pub(super) fn owner(&self) -> &Client {
+        &self.inner.owner
+    }
+
+    pub(super) fn secret(&self, name: &str) -> BucketSecret {
         secret(&self.inner.owner, name)
     }
 
     async fn opened(&self, name: &str) -> Bucket {
         let mut open = self.inner.open.lock().await;
         open.entry(name.to_owned()).or_insert_with(|| opened(&self.inner.owner, name)).clone()
-    }
-
-    /// Gives a bucket's account money, and the owner's permission to draw holders as it.
-    async fn found(&self, name: &str) -> Result<(), BucketError> {
-        let (owner, key) = (&self.inner.owner, self.secret(name).keypair());
-        let (account, events): (AccountId, _) = (key.public(), Events::none());
-        let chain = &owner.chain;
-        let there = chain.account(account).await?;
-        let first = FIRST.plus(owner.rules().params.bonds.name).unwrap_or(FIRST);
-        if there.balance < first {
-            let pay = Action::Transfer(Transfer { to: account, amount: first });
-            owner.check_funds(&pay).await?;
-            owner.submit(pay, Overtaken::Repeat, &events).await?;
-        }
-        let owner_account: AccountId = owner.key()?.public();
-        if there.draw_identity(account).account != owner_account {
-            let signature = owner.key()?.sign(Purpose::DrawAs, &owner.rules().chain, &account);
-            let permission = Some(DrawPermission { account: owner_account, signature });
-            chain.send(&key, vec![Action::DrawAs(DrawAs { permission })], Overtaken::Repeat, &events).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends what a bucket stores, and returns what its account has to the owner.
-    async fn dissolve(&self, name: &str, index: &Index) -> Result<(), BucketError> {
-        let (owner, key, events) = (&self.inner.owner, self.secret(name).keypair(), Events::none());
-        let chain = &owner.chain;
-        let view = index.view().await?;
-        let (blobs, mut actions) = (Place::blobs(), Vec::new());
-        let mut from = blobs.clone();
-        let mut objects = Vec::new();
-        loop {
-            let found = index.page_of(&blobs, &from, 1_000).await?;
-            let Some((last, _)) = found.last() else { break };
-            from = last.successor();
-            objects.extend(found.iter().filter_map(|(place, value)| match value {
-                Value::Blob(info) => Some((place.blob_of()?, info.extents)),
-                _ => None,
-            }));
-        }
-        objects.extend(view.batch.map(|(blob, _)| (blob.object, 1)));
-        if view.version > 0 && view.batch.is_some() {
-            actions.push(Action::SetName(SetName {
-                name: self.secret(name).cell(),
-                version: view.version,
-                value: None,
-            }));
-        }
-        let release =
-            |(object, extents): (_, u32)| (0..extents).map(move |extent| Action::Release(Release { object, extent }));
-        actions.extend(objects.into_iter().flat_map(release));
-        if !actions.is_empty() {
-            chain.send(&key, batches(actions), Overtaken::Repeat, &events).await?;
-        }
-        for _ in 0..RETURNS {
-            match self.give_back(&key).await {
-                Ok(()) => return Ok(()),
-                // Its balance was that of a block before.
-                Err(error) => tracing::debug!(%error, "cannot return what a bucket's account has yet"),
-            }
-            sleep(RETURN_PAUSE).await;
-        }
-        tracing::warn!(bucket = name, "its account has money left, which returns when it is created and deleted again");
-        Ok(())
-    }
-
-    /// Pays the owner what a bucket's account has.
-    async fn give_back(&self, key: &Keypair) -> Result<(), BucketError> {
-        let owner = &self.inner.owner;
-        let (account, to): (AccountId, AccountId) = (key.public(), owner.key()?.public());
-        let balance = owner.chain.account(account).await?.balance;
-        let fee = owner.fee_of(&[Action::Transfer(Transfer { to, amount: balance })]);
-        if let Some(amount) = balance.minus(fee).filter(|amount| *amount > Amount::ZERO) {
-            let pay = Action::Transfer(Transfer { to, amount });
-            owner.chain.send(key, vec![pay], Overtaken::Report, &Events::none()).await?;
-        }
-        Ok(())
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) enum Change {
     Set {
         name: String,
         value: Option<Vec<u8>>,
-        condition: Condition,
+        must_be_new: bool,
     },
     Begin {
         key: String,
@@ -179,13 +179,11 @@ impl Change {
                 let found = object(draft, key).await?.ok_or_else(|| no_key(key))?;
                 put(draft, key, ObjectInfo { tags: tags.clone(), ..found }).await
             }
-            Self::Set { name, value, condition } => {
+            Self::Set { name, value, must_be_new } => {
                 let place = Place::setting(name);
                 let there = draft.get(&place).await?.is_some();
-                match condition {
-                    Condition::Absent if there => return Err(BucketError::Precondition),
-                    Condition::Present if !there => return Err(BucketError::Precondition),
-                    _ => {}
+                if there && *must_be_new {
+                    return Err(BucketError::Precondition);
                 }
                 draft.put(place, value.clone().map(Value::Setting)).await?;
                 Ok(Done::Removed(there))

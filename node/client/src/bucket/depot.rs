@@ -8,7 +8,7 @@ use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, Height, ObjectId},
     ledger::{
-        state::Commitment,
+        state::{Commitment, NameRecord},
         tx::{Action, Extend, Release, SetName, Together, Transfer, batches},
     },
     link::Link,
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::{BucketError, engine::Body};
 use crate::{
     AddError, Client, Error, Events, TooPoor,
-    add::{Apart, Uploaded, times},
+    add::{Uploaded, times},
     chain::{ChainError, Overtaken},
     profile::now_ms,
 };
@@ -100,8 +100,14 @@ impl Depot {
 
     /// The cell, as any node proves it.
     pub(super) async fn cell_as_known(&self) -> Result<Cell, BucketError> {
-        let (_, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
-        Ok(Cell { version, value })
+        Ok(self.cell_at().await?.1)
+    }
+
+    /// The same, and as of which block.
+    async fn cell_at(&self) -> Result<(Height, Cell), ChainError> {
+        let (height, name) = self.client.chain.name_record(self.account(), self.cell).await?;
+        let cell = name.map(|NameRecord { version, value, .. }| Cell { version, value: Some(value) });
+        Ok((height, cell.unwrap_or_default()))
     }
 
     /// Stores an object under this key, without committing it.
@@ -112,10 +118,15 @@ impl Depot {
         key: ObjectKey,
     ) -> Result<Uploaded, BucketError> {
         // A body cannot be read twice, so what it may need is provided first.
-        if let Err(error) = self.client.can_upload(size.unwrap_or(UNKNOWN), self.epochs).await {
-            self.fund(error).await?;
-        }
-        Ok(self.client.upload(Apart { body, size, key, epochs: self.epochs }).await?)
+        let plan = || self.client.plan_upload(size, (UNKNOWN, self.epochs));
+        let planned = match plan().await {
+            Err(error) => {
+                self.fund(error).await?;
+                plan().await?
+            }
+            planned => planned?,
+        };
+        Ok(self.client.upload(planned, body, key).await?)
     }
 
     /// Gives the bucket's account what it misses, from the owner's.
@@ -180,7 +191,7 @@ impl Depot {
             Err(error) => self.outcome(error, &commit).await?,
         };
         self.settle(&commit.stored, height).await?;
-        let (_, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
+        let (_, Cell { version, value }) = self.cell_at().await?;
         Ok((value == commit.value).then_some(version))
     }
 
@@ -208,7 +219,7 @@ impl Depot {
         let may_be_open = matches!(error, ChainError::NotIncluded { .. } | ChainError::NoNode { .. });
         let until = Instant::now() + OUTCOME_WAIT;
         loop {
-            let (height, version, value) = self.client.chain.cell(self.account(), self.cell).await?;
+            let (height, Cell { version, value }) = self.cell_at().await?;
             if version != commit.version {
                 return if value == commit.value { Ok(height) } else { Err(CommitError::Moved) };
             }
@@ -240,28 +251,28 @@ impl Depot {
         Ok(self.client.chain.head().await?.epoch)
     }
 
-    /// Extends those of the commitments to the full term that have less than half of it left; returns how many.
-    pub(super) async fn extend(&self, mut commitments: Vec<Commitment>) -> Result<usize, BucketError> {
-        let head = self.client.chain.head().await?;
-        let half = head.epoch.after(self.epochs.div_ceil(2));
+    /// Extends those of the commitments to the full term that have less than half of it left. Returns how many, and
+    /// when the first of all ends now.
+    pub(super) async fn extend(&self, all: &[Commitment]) -> Result<(usize, Option<Epoch>), BucketError> {
+        let now = self.epoch().await?;
+        let (half, full) = (now.after(self.epochs.div_ceil(2)), now.after(self.epochs));
         // What ends with this epoch was released by another, or cannot be extended any more.
-        commitments.retain(|commitment| commitment.end < half && commitment.end > head.epoch.after(1));
-        let end = head.epoch.after(self.epochs);
-        let mut locked = Amount::ZERO;
-        let mut actions = Vec::with_capacity(commitments.len());
-        for commitment in &commitments {
-            let more = times(commitment.cap(), end.0.saturating_sub(commitment.end.0));
+        let is_due = |commitment: &&Commitment| commitment.end < half && commitment.end > now.after(1);
+        let (mut locked, mut actions) = (Amount::ZERO, Vec::new());
+        for commitment in all.iter().filter(is_due) {
+            let more = times(commitment.cap(), full.0.saturating_sub(commitment.end.0));
             locked = more.and_then(|more| locked.plus(more)).ok_or(AddError::Price)?;
             let most = commitment.slots.iter().map(|slot| slot.cap).max().unwrap_or_default();
-            actions.push(Action::Extend(Extend { commitment: commitment.id, end, most }));
+            actions.push(Action::Extend(Extend { commitment: commitment.id, end: full, most }));
         }
-        if actions.is_empty() {
-            return Ok(0);
+        let extended = actions.len();
+        if extended > 0 {
+            let funds = self.client.chain.account(self.account()).await?;
+            self.ensure(locked, &actions, funds.balance).await?;
+            self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await?;
         }
-        let funds = self.client.chain.account(self.account()).await?;
-        self.ensure(locked, &actions, funds.balance).await?;
-        self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await?;
-        Ok(commitments.len())
+        let ends = all.iter().map(|commitment| if is_due(&commitment) { full } else { commitment.end });
+        Ok((extended, ends.min()))
     }
 
     /// All objects that the bucket's account ever committed, as far back as nodes have blocks.

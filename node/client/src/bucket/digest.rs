@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
 use ostrakon_net::lock;
-use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind};
+use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::engine::Body;
@@ -27,8 +27,23 @@ pub struct Computed {
     pub checksums: Vec<Checksum>,
 }
 
+impl Computed {
+    /// Of bytes that are in memory: MD5, and these.
+    pub fn of(bytes: &[u8], algorithms: &[ChecksumAlgorithm]) -> Self {
+        let mut digests = Digests::new(algorithms);
+        digests.update(bytes);
+        digests.finish()
+    }
+}
+
+/// The entity tag of an object of parts with these MD5s, as S3 makes it; `None` of more than 65,535.
+pub fn etag_of_parts(md5s: &[[u8; 16]]) -> Option<ETag> {
+    let count = u16::try_from(md5s.len()).ok()?;
+    Some(ETag::Parts(Md5::digest(md5s.as_flattened()).into(), count))
+}
+
 /// Computes of bytes that come piece by piece.
-pub struct Digests {
+pub(super) struct Digests {
     size: u64,
     md5: Md5,
     others: Vec<(ChecksumAlgorithm, Other)>,
@@ -41,13 +56,13 @@ enum Other {
 
 impl Digests {
     /// MD5, and these.
-    pub fn new(algorithms: &[ChecksumAlgorithm]) -> Self {
+    pub(super) fn new(algorithms: &[ChecksumAlgorithm]) -> Self {
         let other = |algorithm: &ChecksumAlgorithm| (*algorithm, Other::new(*algorithm));
         Self { size: 0, md5: Md5::new(), others: algorithms.iter().map(other).collect() }
     }
 
     /// Takes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.md5.update(bytes);
         for (_, other) in &mut self.others {
@@ -59,7 +74,7 @@ impl Digests {
     }
 
     /// What was computed.
-    pub fn finish(self) -> Computed {
+    pub(super) fn finish(self) -> Computed {
         let checksum = |(algorithm, other): (ChecksumAlgorithm, Other)| Checksum {
             algorithm,
             kind: ChecksumKind::Whole,

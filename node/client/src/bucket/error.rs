@@ -51,7 +51,7 @@ pub enum BucketError {
     #[error("a condition of the request is false: the object was changed, or exists already")]
     Precondition,
     /// A part that is to be completed is not there, or another.
-    #[error("part {number} was not uploaded, or has another entity tag or checksum")]
+    #[error("part {number} was not uploaded, or its ETag or checksum differs from that of the request")]
     InvalidPart {
         /// Its number.
         number: u16,
@@ -80,7 +80,7 @@ pub enum BucketError {
     #[error("{0}")]
     Check(String),
     /// Others changed the bucket all the time.
-    #[error("others changed the bucket again and again while this was tried: try again")]
+    #[error("concurrent writers kept changing the bucket: try again")]
     Busy,
     /// The owner's account cannot pay.
     #[error("{0}")]

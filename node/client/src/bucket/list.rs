@@ -2,7 +2,7 @@
 
 use ostrakon_proto::bucket::{MultipartId, ObjectInfo, Place, UploadInfo, Value};
 
-use super::{Bucket, BucketError, index::Walk};
+use super::{Bucket, BucketError};
 
 /// Which objects to list.
 #[derive(Clone, Debug, Default)]
@@ -70,38 +70,21 @@ impl Bucket {
     /// [`BucketError`] when the newest state cannot be read.
     pub async fn list(&self, query: ListQuery) -> Result<Listed, BucketError> {
         let ListQuery { prefix, delimiter, after, limit } = query;
-        let (all, mut listed) = (Place::objects(prefix.as_bytes()), Listed::default());
-        let from = match folded(&after, &prefix, &delimiter) {
+        let fold = Fold { prefix: &prefix, delimiter: &delimiter, limit };
+        let from = match fold.of(&after) {
+            _ if after.is_empty() => Some(Place::first()),
             Some(whole) if whole == after => Place::object(after.as_bytes()).after_prefix(),
             _ => Some(Place::object(after.as_bytes()).successor()),
         };
-        let Some(from) = from.map(|from| if after.is_empty() { all.clone() } else { from.max(all.clone()) }) else {
-            return Ok(listed);
+        let object = |place: Place, value: Value| match (place.object_key(), value) {
+            (Some(key), Value::Object(info)) => Some((text(key), info)),
+            _ => None,
         };
-        let index = &self.engine().index;
-        let view = index.view().await?;
-        let mut walk = index.walk(&view.head.runs, &from).await?;
-        let mut last = None;
-        while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&all)) {
-            let (Some(key), Value::Object(info)) = (place.object_key(), value) else { continue };
-            if listed.objects.len() + listed.prefixes.len() == limit {
-                listed.next = last.filter(|_| limit > 0);
-                break;
-            }
-            let key = text(key);
-            match folded(&key, &prefix, &delimiter) {
-                Some(whole) => {
-                    skip(&mut walk, &Place::object(whole.as_bytes())).await?;
-                    last = Some(whole.to_owned());
-                    listed.prefixes.push(whole.to_owned());
-                }
-                None => {
-                    last = Some(key.clone());
-                    listed.objects.push(ListedObject { key, info });
-                }
-            }
-        }
-        Ok(listed)
+        let Folded { items, prefixes, is_truncated } = self.fold(&fold, from, (Place::object, object)).await?;
+        let last = items.last().map(|(key, _)| key).max(prefixes.last());
+        let next = last.filter(|_| is_truncated).cloned();
+        let objects = items.into_iter().map(|(key, info)| ListedObject { key, info }).collect();
+        Ok(Listed { objects, prefixes, next })
     }
 
     /// Lists uploads that are open.
@@ -110,54 +93,77 @@ impl Bucket {
     /// [`BucketError`] when the newest state cannot be read.
     pub async fn uploads(&self, query: UploadsQuery) -> Result<ListedUploads, BucketError> {
         let UploadsQuery { prefix, delimiter, after_key, after_upload, limit } = query;
-        let (all, mut listed) = (Place::uploads_of(prefix.as_bytes()), ListedUploads::default());
-        let from = match (&after_upload, folded(&after_key, &prefix, &delimiter)) {
-            _ if after_key.is_empty() => Some(all.clone()),
+        let fold = Fold { prefix: &prefix, delimiter: &delimiter, limit };
+        let from = match (&after_upload, fold.of(&after_key)) {
+            _ if after_key.is_empty() => Some(Place::first()),
             (Some(upload), _) => Some(Place::upload(after_key.as_bytes(), upload).successor()),
             (None, Some(whole)) if whole == after_key => Place::uploads_of(after_key.as_bytes()).after_prefix(),
             (None, _) => Place::uploads_to(after_key.as_bytes()).after_prefix(),
         };
-        let Some(from) = from.map(|from| from.max(all.clone())) else { return Ok(listed) };
+        let upload = |place: Place, value: Value| match (place.upload_of(), value) {
+            (Some((key, upload)), Value::Upload(info)) => Some((text(&key), (upload, info))),
+            _ => None,
+        };
+        let Folded { items, prefixes, is_truncated } = self.fold(&fold, from, (Place::uploads_of, upload)).await?;
+        let last = items.last().map(|(key, (upload, _))| (key.clone(), Some(*upload)));
+        let next = last.max(prefixes.last().map(|prefix| (prefix.clone(), None))).filter(|_| is_truncated);
+        let uploads = items.into_iter().map(|(key, (upload, info))| (key, upload, info)).collect();
+        Ok(ListedUploads { uploads, prefixes, next })
+    }
+
+    /// What `item` makes of the records from a place on, but for those that are folded. `prefix_of` is where the
+    /// records of a key's prefix are.
+    async fn fold<T>(
+        &self,
+        fold: &Fold<'_>,
+        from: Option<Place>,
+        (prefix_of, item): (impl Fn(&[u8]) -> Place, impl Fn(Place, Value) -> Option<(String, T)>),
+    ) -> Result<Folded<T>, BucketError> {
+        let (mut items, mut prefixes, all) = (Vec::new(), Vec::new(), prefix_of(fold.prefix.as_bytes()));
+        let none = |items, prefixes| Ok(Folded { items, prefixes, is_truncated: false });
+        let Some(from) = from.filter(|_| fold.limit > 0) else { return none(items, prefixes) };
         let index = &self.engine().index;
         let view = index.view().await?;
-        let mut walk = index.walk(&view.head.runs, &from).await?;
-        let mut last = None;
+        let mut walk = index.walk(&view.head.runs, (&from).max(&all)).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&all)) {
-            let (Some((key, upload)), Value::Upload(info)) = (place.upload_of(), value) else { continue };
-            if listed.uploads.len() + listed.prefixes.len() == limit {
-                listed.next = last.filter(|_| limit > 0);
-                break;
+            let Some((key, found)) = item(place, value) else { continue };
+            if items.len() + prefixes.len() == fold.limit {
+                return Ok(Folded { items, prefixes, is_truncated: true });
             }
-            let key = text(&key);
-            match folded(&key, &prefix, &delimiter) {
+            match fold.of(&key) {
                 Some(whole) => {
-                    skip(&mut walk, &Place::uploads_of(whole.as_bytes())).await?;
-                    last = Some((whole.to_owned(), None));
-                    listed.prefixes.push(whole.to_owned());
+                    prefixes.push(whole.to_owned());
+                    let Some(after) = prefix_of(whole.as_bytes()).after_prefix() else { break };
+                    walk.seek(&after).await?;
                 }
-                None => {
-                    last = Some((key.clone(), Some(upload)));
-                    listed.uploads.push((key, upload, info));
-                }
+                None => items.push((key, found)),
             }
         }
-        Ok(listed)
+        none(items, prefixes)
     }
 }
 
-/// Goes behind all places with this prefix.
-async fn skip(walk: &mut Walk<'_>, prefix: &Place) -> Result<(), BucketError> {
-    match prefix.after_prefix() {
-        Some(after) => walk.seek(&after).await,
-        None => Ok(()),
-    }
+/// How a listing is folded, and how long it is.
+struct Fold<'a> {
+    prefix: &'a str,
+    delimiter: &'a str,
+    limit: usize,
 }
 
-/// The prefix that a key is listed by, where it has the delimiter after `prefix`.
-fn folded<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
-    let rest = key.strip_prefix(prefix).filter(|_| !delimiter.is_empty())?;
-    let end = prefix.len() + rest.find(delimiter)? + delimiter.len();
-    key.get(..end)
+/// What was listed.
+struct Folded<T> {
+    items: Vec<(String, T)>,
+    prefixes: Vec<String>,
+    is_truncated: bool,
+}
+
+impl Fold<'_> {
+    /// The prefix that a key is listed by, where it has the delimiter after the prefix.
+    fn of<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let rest = key.strip_prefix(self.prefix).filter(|_| !self.delimiter.is_empty())?;
+        let end = self.prefix.len() + rest.find(self.delimiter)? + self.delimiter.len();
+        key.get(..end)
+    }
 }
 
 /// Keys are put as text.
@@ -171,7 +177,9 @@ mod tests {
 
     #[test]
     fn keys_are_folded_at_the_first_delimiter_after_the_prefix() {
-        let check = |key, prefix, delimiter, expect| assert_eq!(folded(key, prefix, delimiter), expect, "{key}");
+        let check = |key, prefix, delimiter, expect| {
+            assert_eq!(Fold { prefix, delimiter, limit: 1 }.of(key), expect, "{key}");
+        };
         check("a/b/c", "", "/", Some("a/"));
         check("a/b/c", "a/", "/", Some("a/b/"));
         check("a/b", "a/", "/", None);

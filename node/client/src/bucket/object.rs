@@ -227,7 +227,7 @@ impl Bucket {
     /// # Errors
     /// [`BucketError`].
     pub async fn set_setting(&self, name: &str, value: Option<Vec<u8>>) -> Result<(), BucketError> {
-        let change = Change::Set { name: name.to_owned(), value, condition: Condition::None };
+        let change = Change::Set { name: name.to_owned(), value, must_be_new: false };
         self.engine.change(change).await.map(|_| ())
     }
 

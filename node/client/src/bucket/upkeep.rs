@@ -87,14 +87,12 @@ impl Bucket {
         let mut leases = Leases { objects: found.len(), ..Leases::default() };
         let mut due = Vec::new();
         for (blob, commitments) in found {
-            let Some(end) = commitments.iter().map(|commitment| commitment.end).min() else {
+            if commitments.is_empty() {
                 leases.lost.push(blob.object);
-                continue;
-            };
-            leases.earliest_end = Some(leases.earliest_end.map_or(end, |earliest| earliest.min(end)));
+            }
             due.extend(commitments);
         }
-        leases.extended = depot.extend(due).await?;
+        (leases.extended, leases.earliest_end) = depot.extend(&due).await?;
         Ok(leases)
     }
 
@@ -182,7 +180,7 @@ impl Bucket {
     }
 
     /// All objects of the network that the newest state uses.
-    async fn used(&self) -> Result<Vec<Used>, BucketError> {
+    pub(super) async fn used(&self) -> Result<Vec<Used>, BucketError> {
         let (index, blobs) = (&self.engine().index, Place::blobs());
         let (view, mut used) = (index.view().await?, Vec::new());
         let mut walk = index.walk(&view.head.runs, &blobs).await?;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use md5::{Digest as _, Md5};
 use ostrakon_proto::bucket::{
     Blob, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, MultipartId, ObjectInfo, PartInfo, Piece, Place, UploadInfo,
     Value,
@@ -11,7 +10,7 @@ use ostrakon_proto::bucket::{
 use super::{
     Bucket, BucketError, Condition, CopySource, Described, Put, PutDone,
     change::{Change, Done},
-    digest::{Digests, checksum_of, joined},
+    digest::{Digests, checksum_of, etag_of_parts, joined},
     draft::Draft,
     object::check_key,
 };
@@ -197,11 +196,10 @@ pub(super) async fn completed(
         && expected.algorithm == own.algorithm
         && expected.bytes != own.bytes
     {
-        return Err(BucketError::Check("the object has another checksum than the request names".to_owned()));
+        return Err(BucketError::Check("the object's checksum differs from that of the request".to_owned()));
     }
-    let md5s: Vec<u8> = found.iter().flat_map(|part| part.md5).collect();
-    let count = u16::try_from(found.len()).map_err(|_| BucketError::InvalidPartOrder)?;
-    let etag = ETag::Parts(Md5::digest(&md5s).into(), count);
+    let md5s: Vec<[u8; 16]> = found.iter().map(|part| part.md5).collect();
+    let etag = etag_of_parts(&md5s).ok_or(BucketError::InvalidPartOrder)?;
     let pieces = found.into_iter().flat_map(of_part).collect();
     let described =
         Described { headers: info.headers.clone(), metadata: info.metadata.clone(), tags: info.tags.clone() };

@@ -60,7 +60,7 @@ impl Chain {
         for Reply { node, value } in listings {
             let is_known = |one: &NodeId| proven.binary_search_by_key(one, |(node, _)| *node).is_ok();
             if let Some(other) = value.iter().find(|one| !is_known(one)) {
-                let claim = format!("there is something against {other} of epoch {epoch}");
+                let claim = format!("provider {other} has a fault of epoch {epoch}");
                 self.inner.nodes.contradict(node, claim);
             }
         }

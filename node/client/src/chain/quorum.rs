@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_net::lock;
 use ostrakon_proto::{
-    id::{AccountId, Height, NodeId},
-    ledger::state::{Key, Record, Validator, ValidatorStatus},
+    id::{Height, NodeId},
+    ledger::state::{Validator, ValidatorStatus},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -94,18 +94,5 @@ impl Chain {
         let nodes = Arc::new(voters.into_iter().map(|voter| (voter.node, voter.power)).collect::<Vec<_>>());
         *lock(&self.inner.voters) = Some(Voters { at: Instant::now(), nodes: Arc::clone(&nodes) });
         Ok(nodes)
-    }
-
-    /// A name's record as of a block at least as new as the trusted one; its version is 0 where it is not set.
-    pub(crate) async fn cell(
-        &self,
-        owner: AccountId,
-        name: [u8; 32],
-    ) -> Result<(Height, u64, Option<Vec<u8>>), ChainError> {
-        let (header, found) = self.records(&[Key::Name(owner, name)]).await?;
-        Ok(match found.into_iter().next().flatten() {
-            Some(Record::Name(name)) => (header.height, name.version, Some(name.value)),
-            _ => (header.height, 0, None),
-        })
     }
 }
