@@ -45,7 +45,7 @@ pub(crate) struct Uploaded {
 }
 
 impl Client {
-    /// Decides how to store an object of so many bytes, for so many epochs at a time; `estimate` stands for a size that
+    /// Decides how to store an object of so many bytes, for so many epochs at a time; `estimate` is taken for a size that
     /// is not known.
     ///
     /// # Errors
