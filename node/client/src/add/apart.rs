@@ -45,8 +45,8 @@ pub(crate) struct Uploaded {
 }
 
 impl Client {
-    /// Decides how to store an object of so many bytes, for so many epochs at a time; `estimate` is taken for a size that
-    /// is not known.
+    /// Decides how to store an object of so many bytes, for so many epochs at a time. If its size is not known, the
+    /// account must be able to pay for `estimate` bytes.
     ///
     /// # Errors
     /// As an add before it sends a byte: when the account cannot pay, or is no credit for so many bytes.
