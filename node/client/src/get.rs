@@ -12,6 +12,7 @@ use std::{
     num::NonZeroUsize,
     ops::{Bound, Range, RangeBounds},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -252,11 +253,7 @@ impl Get {
     /// An item may be an [`io::Error`] with an [`Error`] inside; it is the last. Whether a whole file has its hash is
     /// known at its end.
     pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
-        let rows = |mut reading: Reading| async move {
-            let bytes = reading.next().await?;
-            Ok::<_, Error>(bytes.map(|bytes| (bytes, reading)))
-        };
-        let started = async move { Ok::<_, Error>(stream::try_unfold(self.start().await?, rows)) };
+        let started = async move { self.start().await.map(Reading::into_stream) };
         stream::once(started).try_flatten().map_err(io::Error::other).boxed()
     }
 
@@ -277,6 +274,22 @@ impl Get {
         let range = self.range.within(file.size)?;
         Ok(Reading::new(file, range, self.events.clone(), since))
     }
+}
+
+/// Reads bytes of an object that is open, in order. An end after that of the object is the object's.
+///
+/// # Errors
+/// [`GetError`]; the item is the last.
+pub(crate) fn stream_opened(
+    opened: Arc<Opened>,
+    range: Range<u64>,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
+    let start = async move {
+        let file = TargetFile::whole(opened);
+        let range = ByteRange::Within(range.start, range.end).within(file.size)?;
+        Ok(Reading::new(file, range, Events::none(), Instant::now()).into_stream())
+    };
+    stream::once(start).try_flatten()
 }
 
 impl ByteRange {
@@ -348,6 +361,14 @@ impl Reading {
             }
         }
         self.file.check_hash(&self.range, self.hash()).map(|()| None)
+    }
+
+    /// The rest, row by row.
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
+        stream::try_unfold(self, |mut reading| async move {
+            let bytes = reading.next().await?;
+            Ok(bytes.map(|bytes| (bytes, reading)))
+        })
     }
 
     fn hash(&self) -> [u8; 32] {

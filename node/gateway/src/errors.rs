@@ -60,7 +60,7 @@ pub(crate) fn told(source: BucketError) -> S3Error {
         BucketError::KeyTooLong { .. } => error(S3ErrorCode::KeyTooLongError, text),
         BucketError::Body(_) => error(S3ErrorCode::IncompleteBody, text),
         BucketError::Check(_) => error(S3ErrorCode::BadDigest, text),
-        BucketError::Busy => later(S3ErrorCode::SlowDown, text, 1),
+        BucketError::Busy | BucketError::Replaced => later(S3ErrorCode::SlowDown, text, 1),
         BucketError::Funds(_) => custom("InsufficientFunds", StatusCode::INSUFFICIENT_STORAGE, text),
         BucketError::Unavailable(_) => later(S3ErrorCode::ServiceUnavailable, text, 10),
         _ => {

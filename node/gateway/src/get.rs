@@ -34,6 +34,9 @@ use crate::{
     store::{Store, check_version},
 };
 
+/// How often an object is found again that was replaced before it was open.
+const TRIES: usize = 3;
+
 /// An object, and what a read is to send of it.
 struct Found {
     bucket: Bucket,
@@ -59,7 +62,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Finds an object, and begins to read what is to be sent of it; again, where it was replaced in between.
+    async fn open<T>(&self, request: &S3Request<T>, at: At<'_>) -> S3Result<(Found, Option<StreamingBlob>)> {
+        let mut tries = 0;
+        loop {
+            let found = self.find(request, at).await?;
+            let Some(window) = &found.window else { return Ok((found, None)) };
+            match body(&found.bucket, &found.object, window).await {
+                Err(BucketError::Replaced) if tries < TRIES => tries += 1,
+                opened => {
+                    let body = opened.map_err(told)?;
+                    return Ok((found, Some(body)));
+                }
+            }
+        }
+    }
+}
+
 /// What a read names.
+#[derive(Clone, Copy)]
 struct At<'a> {
     bucket: &'a str,
     key: &'a str,
@@ -83,7 +105,7 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
     let input = &request.input;
     let at =
         At { bucket: &input.bucket, key: &input.key, version: input.version_id.as_deref(), part: input.part_number };
-    let Found { bucket, object, window } = store.find(&request, at).await?;
+    let (Found { object, window, .. }, body) = store.open(&request, at).await?;
     let input = request.input;
     let output = GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
@@ -98,7 +120,7 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
     let checksum = checksum(&object, &window, input.checksum_mode.as_ref());
     let output = with_checksums!(
         GetObjectOutput {
-            body: Some(body(&bucket, &object, &window).await?),
+            body,
             content_length: i64::try_from(window.len()).ok(),
             content_range: window.content_range(),
             content_disposition: header(&object, ObjectHeader::ContentDisposition, None),
@@ -179,12 +201,12 @@ fn head_headers(object: &ObjectInfo, expiry: Option<&Timestamp>) -> HeaderMap {
 }
 
 /// The bytes. The first are read before the answer begins, so that an error then is told as one.
-async fn body(bucket: &Bucket, object: &ObjectInfo, window: &Window) -> S3Result<StreamingBlob> {
+async fn body(bucket: &Bucket, object: &ObjectInfo, window: &Window) -> Result<StreamingBlob, BucketError> {
     if window.len() == 0 {
         return Ok(StreamingBlob::new(Sending::empty()));
     }
     let mut rest = bucket.read(object, window.range.clone());
-    let first = rest.next().await.transpose().map_err(told)?;
+    let first = rest.next().await.transpose()?;
     let all = stream::iter(first.map(Ok)).chain(rest).boxed();
     Ok(StreamingBlob::new(Sending { stream: Mutex::new(all), left: window.len() }))
 }

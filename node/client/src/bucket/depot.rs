@@ -1,9 +1,12 @@
 //! Where a bucket's batches are: objects of the network, and one cell of the ledger.
 
-use std::{collections::BTreeSet, ops::Range, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, future::join_all, stream::BoxStream};
+use futures::future::join_all;
 use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, Height, ObjectId},
@@ -11,13 +14,12 @@ use ostrakon_proto::{
         state::{Commitment, NameRecord},
         tx::{Action, Extend, Release, SetName, Together, Transfer, batches},
     },
-    link::Link,
     seal::ObjectKey,
     sign::Keypair,
 };
 use tokio::time::{Instant, sleep};
 
-use super::{BucketError, engine::Body};
+use super::{BucketError, blobs::Blobs, engine::Body};
 use crate::{
     AddError, Client, Error, Events, TooPoor,
     add::{Uploaded, times},
@@ -47,6 +49,8 @@ pub(super) struct Depot {
     owner: Client,
     key: Keypair,
     cell: [u8; 32],
+    /// What its objects of the network are read by.
+    pub(super) blobs: Arc<Blobs>,
     /// Epochs that are paid for at a time.
     epochs: u64,
     /// When enough validators responded last.
@@ -84,7 +88,8 @@ pub(super) enum CommitError {
 
 impl Depot {
     pub(super) fn new((client, owner): (Client, Client), key: Keypair, cell: [u8; 32], epochs: u64) -> Self {
-        Self { client, owner, key, cell, epochs, quorum_at: Mutex::default() }
+        let blobs = Arc::new(Blobs::new(client.clone()));
+        Self { client, owner, key, cell, blobs, epochs, quorum_at: Mutex::default() }
     }
 
     fn account(&self) -> AccountId {
@@ -284,15 +289,6 @@ impl Depot {
             _ => None,
         };
         Ok(own.flat_map(|entry| entry.tx.body.action.parts().iter().filter_map(object).collect::<Vec<_>>()).collect())
-    }
-
-    /// Reads these bytes of an object's plaintext.
-    pub(super) fn read(&self, link: &Link, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BucketError>> {
-        let error = |error: std::io::Error| match error.downcast::<Error>() {
-            Ok(error) => BucketError::from(error),
-            Err(error) => BucketError::Unavailable(error.to_string()),
-        };
-        self.client.get(link).range(range).stream().map_err(error).boxed()
     }
 
     /// Extents of large objects that fit one commit with a batch.

@@ -120,6 +120,8 @@ impl Writer {
                     pause = (pause * 2).min(2_000);
                 }
                 Ok(Tried::Outdated) => {}
+                // What the state is in was released: others have moved on.
+                Err(BucketError::Replaced) if start.elapsed() < PATIENCE => {}
                 Err(error) => return refuse(jobs, &error),
             }
             view = match self.index.view().await {
@@ -136,9 +138,12 @@ impl Writer {
         for job in jobs {
             match job.change.make(&mut draft).await {
                 // The state could not be read, so nothing was judged; the draft may have half of the change.
-                Err(error @ (BucketError::Unavailable(_) | BucketError::Damaged(_) | BucketError::Other(_))) => {
-                    return Err(error);
-                }
+                Err(
+                    error @ (BucketError::Unavailable(_)
+                    | BucketError::Replaced
+                    | BucketError::Damaged(_)
+                    | BucketError::Other(_)),
+                ) => return Err(error),
                 judged => outcomes.push(judged),
             }
         }

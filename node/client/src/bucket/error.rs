@@ -82,6 +82,9 @@ pub enum BucketError {
     /// Others changed the bucket all the time.
     #[error("concurrent writers kept changing the bucket: try again")]
     Busy,
+    /// What was to be read is released: the bucket was changed meanwhile, and its newest state says where it is now.
+    #[error("what was read was replaced meanwhile: try again")]
+    Replaced,
     /// The owner's account cannot pay.
     #[error("{0}")]
     Funds(String),
@@ -103,7 +106,7 @@ impl BucketError {
             Self::NoBucket { .. } | Self::NoSuchKey { .. } | Self::NoSuchUpload { .. } => ErrorKind::NotFound,
             Self::InvalidName { .. } | Self::KeyTooLong { .. } => ErrorKind::Usage,
             Self::Funds(_) => ErrorKind::Funds,
-            Self::Unavailable(_) | Self::Busy => ErrorKind::Network,
+            Self::Unavailable(_) | Self::Busy | Self::Replaced => ErrorKind::Network,
             Self::Damaged(_) | Self::Check(_) => ErrorKind::Integrity,
             Self::Other(error) => error.kind(),
             Self::BucketExists { .. }

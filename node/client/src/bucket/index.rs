@@ -101,7 +101,16 @@ impl Index {
         view
     }
 
-    /// What is at a place.
+    /// What is at a place, by the newest state.
+    pub(super) async fn newest(&self, place: &Place) -> Result<Option<Value>, BucketError> {
+        match self.find(&*self.view().await?, place).await {
+            // What this state is in was released in between.
+            Err(BucketError::Replaced) => self.find(&*self.view().await?, place).await,
+            found => found,
+        }
+    }
+
+    /// What is at a place, as of a state.
     pub(super) async fn find(&self, view: &View, place: &Place) -> Result<Option<Value>, BucketError> {
         for run in &view.head.runs {
             if let Some(entry) = self.find_in(run, place).await? {
@@ -158,7 +167,7 @@ impl Index {
         blob: &Blob,
         range: std::ops::Range<u64>,
     ) -> BoxStream<'static, Result<Bytes, BucketError>> {
-        self.depot.read(&self.link(blob), range)
+        self.depot.blobs.read(self.link(blob), range)
     }
 
     /// A page that was just written.

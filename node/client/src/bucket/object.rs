@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{
-    StreamExt, TryStreamExt,
+    StreamExt, TryFutureExt, TryStreamExt,
     future::join_all,
     stream::{self, BoxStream},
 };
@@ -24,6 +24,8 @@ use super::{
 
 /// Bytes of a key, as S3 has it.
 const KEY_MAX: usize = 1024;
+/// Pieces of an object that are opened concurrently.
+const OPENED: usize = 32;
 /// A body of at most this many bytes is written into a batch.
 const INLINE: u64 = 1024 * 1024;
 
@@ -152,18 +154,27 @@ impl Bucket {
     /// # Errors
     /// [`BucketError::NoSuchKey`], and when the newest state cannot be read.
     pub async fn head(&self, key: &str) -> Result<ObjectInfo, BucketError> {
-        let view = self.engine.index.view().await?;
-        match self.engine.index.find(&view, &Place::object(key.as_bytes())).await? {
+        match self.engine.index.newest(&Place::object(key.as_bytes())).await? {
             Some(Value::Object(info)) => Ok(info),
             _ => Err(no_key(key)),
         }
     }
 
-    /// Reads bytes of an object, as it was found.
+    /// Reads bytes of an object, as it was found. Once the first of them are there, the rest is read whatever happens to
+    /// the object meanwhile.
+    ///
+    /// # Errors
+    /// The first item is [`BucketError::Replaced`] where the object was changed or moved since it was found.
     pub fn read(&self, object: &ObjectInfo, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BucketError>> {
-        let index = Arc::clone(&self.engine.index);
-        let piece = move |Piece { blob, offset, length, .. }: Piece| index.stream(&blob, offset..offset + length);
-        stream::iter(cut(&object.pieces, &range)).flat_map(piece).boxed()
+        let (index, blobs) = (Arc::clone(&self.engine.index), Arc::clone(&self.engine.index.depot.blobs));
+        let open = move |Piece { blob, offset, length, .. }: Piece| {
+            let (link, blobs) = (index.link(&blob), Arc::clone(&index.depot.blobs));
+            async move { blobs.open(&link).await.map(|opened| (opened, link, offset..offset + length)) }
+        };
+        let opening = stream::iter(cut(&object.pieces, &range)).map(open).buffered(OPENED).try_collect();
+        let read = move |(opened, link, range)| blobs.read_opened(opened, link, range);
+        let all = opening.map_ok(move |all: Vec<_>| stream::iter(all).flat_map(read));
+        stream::once(all).try_flatten().boxed()
     }
 
     /// Deletes an object; says whether there was one.
@@ -215,8 +226,7 @@ impl Bucket {
     /// # Errors
     /// When the newest state cannot be read.
     pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, BucketError> {
-        let view = self.engine.index.view().await?;
-        match self.engine.index.find(&view, &Place::setting(name)).await? {
+        match self.engine.index.newest(&Place::setting(name)).await? {
             Some(Value::Setting(value)) => Ok(Some(value)),
             _ => Ok(None),
         }

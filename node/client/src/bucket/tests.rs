@@ -234,3 +234,33 @@ async fn without_a_quorum_reads_are_marked_and_nothing_is_written() {
     put(&bucket, "b", b"again").await;
     assert_eq!((get(&bucket, "b").await, bucket.is_stale()), (b"again".to_vec(), false));
 }
+
+/// An object of two parts is overwritten while it is read, and the ledger forgets where its parts were.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_has_begun_reads_to_its_end() {
+    let world = World::hasty(14, 60, 24);
+    let (_client, bucket) = bucket(&world).await;
+    let upload = bucket.begin_upload("big", NewUpload::default()).await.expect("begun");
+    let parts: Vec<Vec<u8>> = (1..=2).map(|byte| vec![byte; 5 << 20]).collect();
+    for (number, part) in (1..).zip(&parts) {
+        bucket.put_part("big", upload, number, Put::new(&part[..])).await.expect("put");
+    }
+    let part = |number| CompletePart { number, etag: None, checksum: None };
+    let complete = bucket.complete_upload("big", upload, vec![part(1), part(2)], (Condition::None, None));
+    complete.await.expect("complete");
+    let other = world.client_as(251).buckets().expect("a key").open("test-bucket").await.expect("opened");
+
+    let info = bucket.head("big").await.expect("there");
+    let mut reading = bucket.read(&info, 0..info.size());
+    let mut read = futures::TryStreamExt::try_next(&mut reading).await.expect("read").expect("not empty").to_vec();
+    put(&bucket, "big", b"small now").await;
+    (0..200).for_each(|_| world.act(&[]));
+    while let Some(bytes) = futures::TryStreamExt::try_next(&mut reading).await.expect("it was open") {
+        read.extend(bytes);
+    }
+    assert!(read == parts.concat());
+    let mut late = other.read(&info, 0..info.size());
+    let error = futures::TryStreamExt::try_next(&mut late).await.expect_err("it is released");
+    assert!(matches!(error, BucketError::Replaced), "{error}");
+    assert_eq!(get(&other, "big").await, b"small now");
+}

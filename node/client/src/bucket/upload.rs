@@ -156,8 +156,7 @@ impl Bucket {
     }
 
     async fn upload_info(&self, key: &str, upload: &MultipartId) -> Result<UploadInfo, BucketError> {
-        let view = self.engine().index.view().await?;
-        match self.engine().index.find(&view, &Place::upload(key.as_bytes(), upload)).await? {
+        match self.engine().index.newest(&Place::upload(key.as_bytes(), upload)).await? {
             Some(Value::Upload(info)) => Ok(info),
             _ => Err(BucketError::NoSuchUpload { key: key.to_owned() }),
         }

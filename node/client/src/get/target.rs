@@ -78,7 +78,7 @@ impl Get {
 }
 
 impl TargetFile {
-    fn whole(opened: Arc<Opened>) -> Self {
+    pub(super) fn whole(opened: Arc<Opened>) -> Self {
         let hash = match opened.manifest.protection {
             Protection::Public { hash, .. } => Some(hash),
             Protection::Sealed { .. } => None,
