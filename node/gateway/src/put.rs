@@ -7,7 +7,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
     http::Extensions,
 };
-use ostrakon::bucket::{Bucket, BucketError, Checksum, ChecksumAlgorithm, Condition, Described, Put, PutDone};
+use ostrakon::bucket::{Bucket, BucketError, Checksum, ChecksumAlgorithm, Described, Put, PutDone};
 use s3s::{
     S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders,
     dto::{
@@ -82,10 +82,6 @@ async fn store_object(
     conditions: &Conditions,
 ) -> S3Result<PutDone> {
     let condition = conditions.of_change()?;
-    if matches!(condition, Condition::Absent) && bucket.head(key).await.is_ok() {
-        // Nobody has to send an object to be told that there is one; the bucket judges again when it commits.
-        return Err(told(BucketError::Precondition));
-    }
     let reason = upload.reason.clone();
     let put = Put { described, condition, ..upload.into_put(None) };
     match bucket.put(key, put).await {

@@ -124,7 +124,7 @@ impl Writer {
                 Err(BucketError::Replaced) if start.elapsed() < PATIENCE => {}
                 Err(error) => return refuse(jobs, &error),
             }
-            view = match self.index.view().await {
+            view = match self.index.view_to_judge().await {
                 Ok(view) => view,
                 Err(error) => return refuse(jobs, &error),
             };
@@ -190,7 +190,7 @@ impl Writer {
     }
 
     async fn was_committed(&self, blob: &Blob) -> Result<bool, BucketError> {
-        let view = self.index.view().await?;
+        let view = self.index.view_to_judge().await?;
         let is_newest = view.batch.is_some_and(|(newest, _)| newest == *blob);
         Ok(is_newest || self.index.find(&view, &Place::blob(&blob.object)).await?.is_some())
     }

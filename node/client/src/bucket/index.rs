@@ -51,12 +51,10 @@ impl Index {
         Self { depot, secret, pages, newest, is_stale: AtomicBool::new(false) }
     }
 
-    /// The newest state: what was acknowledged to anyone before this is called is in it. Where too few validators
-    /// respond it is the newest that a node proves, and [`Index::is_stale`] is true.
+    /// The newest state, for reading: what was acknowledged to anyone before this is called is in it. Where too few
+    /// validators respond it is the newest that a node proves, and [`Index::is_stale`] is true.
     pub(super) async fn view(&self) -> Result<Arc<View>, BucketError> {
-        let cell = self.depot.cell().await;
-        self.is_stale.store(cell.is_err(), Ordering::Relaxed);
-        let Cell { version, value } = match cell {
+        let cell = match self.newest_cell().await {
             // What any node proves is not older than what this process has seen.
             Err(BucketError::Unavailable(why)) => match self.depot.cell_as_known().await {
                 Err(BucketError::Unavailable(_)) if self.known().version > 0 => return Ok(self.known()),
@@ -65,6 +63,21 @@ impl Index {
             },
             cell => cell?,
         };
+        self.view_of(cell).await
+    }
+
+    /// The newest state, for judging a change by it: an error where too few validators respond.
+    pub(super) async fn view_to_judge(&self) -> Result<Arc<View>, BucketError> {
+        self.view_of(self.newest_cell().await?).await
+    }
+
+    async fn newest_cell(&self) -> Result<Cell, BucketError> {
+        let cell = self.depot.cell().await;
+        self.is_stale.store(cell.is_err(), Ordering::Relaxed);
+        cell
+    }
+
+    async fn view_of(&self, Cell { version, value }: Cell) -> Result<Arc<View>, BucketError> {
         let known = self.known();
         if known.version == version {
             return Ok(known);

@@ -47,7 +47,7 @@ pub struct Described {
     pub tags: Vec<(String, String)>,
 }
 
-/// When a change may be made; judged when it is committed.
+/// When a change may be made: judged when it is committed, and before its body is read, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Always.
@@ -145,8 +145,22 @@ impl Bucket {
     pub async fn put(&self, key: &str, put: Put<'_>) -> Result<PutDone, BucketError> {
         check_key(key)?;
         let (described, condition) = (put.described.clone(), put.condition.clone());
+        // Nobody is to send a body for nothing.
+        self.judge(key, &condition).await?;
         let (_memory, new) = self.bring(put).await?;
         self.put_done(Change::Put { key: key.to_owned(), condition, described, new }).await
+    }
+
+    /// Fails where a condition is false now.
+    async fn judge(&self, key: &str, condition: &Condition) -> Result<(), BucketError> {
+        if *condition == Condition::None {
+            return Ok(());
+        }
+        let (index, place) = (&self.engine.index, Place::object(key.as_bytes()));
+        match index.find(&*index.view_to_judge().await?, &place).await? {
+            Some(Value::Object(found)) => condition.check(key, Some(&found)),
+            _ => condition.check(key, None),
+        }
     }
 
     /// What is known of an object.

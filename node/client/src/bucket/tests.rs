@@ -83,6 +83,14 @@ async fn conditions_are_judged_when_the_change_is_committed() {
         assert!(matches!(put("a", wrong).await, Err(BucketError::Precondition)));
     }
     put("a", Condition::Matches(vec![etag])).await.expect("it matches");
+    for (key, wrong) in [("a", Condition::Absent), ("b", Condition::Present)] {
+        let body = futures::stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<bytes::Bytes>>> {
+            panic!("nobody has to send a body for nothing")
+        });
+        let put = Put { condition: wrong, ..Put::new(tokio_util::io::StreamReader::new(body)) };
+        let refused = bucket.put(key, put).await.expect_err("refused");
+        assert!(matches!(refused, BucketError::Precondition | BucketError::NoSuchKey { .. }), "{refused}");
+    }
     // Of many who create one key at the same time, one does.
     let all = futures::future::join_all((0..8).map(|_| put("b", Condition::Absent))).await;
     assert_eq!(all.iter().filter(|done| done.is_ok()).count(), 1);
