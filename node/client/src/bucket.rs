@@ -27,7 +27,7 @@ pub use catalogue::{AccessKey, BucketEntry, Buckets, UpkeepReport};
 pub use digest::{Computed, etag_of_parts};
 pub use error::BucketError;
 pub use list::{ListQuery, Listed, ListedObject, ListedUploads, UploadsQuery};
-pub use object::{Bucket, Condition, CopySource, Described, Put, PutDone};
+pub use object::{Bucket, Condition, CopySource, Described, NewCopy, Put, PutDone};
 pub use upkeep::{Checked, Compacted, Leases};
 pub use upload::{CompletePart, ListedPart, NewUpload};
 

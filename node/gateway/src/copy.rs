@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ostrakon::bucket::{Bucket, CopySource, Described, ObjectInfo};
+use ostrakon::bucket::{Bucket, CopySource, Described, NewCopy, ObjectInfo};
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -13,7 +13,7 @@ use s3s::{
 
 use crate::{
     access::Granted,
-    checksums::sent,
+    checksums::{named, sent},
     conditions::{Conditions, SourceConditions},
     described::{Expires, described, time_of},
     errors::{error, not_implemented, told},
@@ -61,12 +61,15 @@ pub(crate) async fn object(
     let input = request.input;
     let bucket = store.bucket(&input.bucket).await?;
     let key = input.key.clone();
+    // Who names an algorithm wants a checksum of it, whatever the source has.
+    let asked = input.checksum_algorithm.as_ref().map(|algorithm| named(algorithm.as_str())).transpose()?;
     let described = new_description(input, expires, &source)?;
     if described.is_none() && source.bucket.name() == bucket.name() && source.key == key {
         let text = "an object is copied to itself without a change of its metadata or tags";
         return Err(error(S3ErrorCode::InvalidRequest, text));
     }
-    let done = match bucket.copy(source.as_source(), &key, described, conditions.of_change()?).await {
+    let new = NewCopy { described, condition: conditions.of_change()?, checksum: asked };
+    let done = match bucket.copy(source.as_source(), &key, new).await {
         Ok(done) => done,
         Err(failed) => return Err(conditions.refused(&bucket, &key, failed).await),
     };

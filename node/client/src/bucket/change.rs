@@ -8,7 +8,7 @@ use ostrakon_proto::bucket::{
 };
 
 use super::{
-    BucketError, Condition, Described, PutDone,
+    BucketError, Computed, Condition, Described, PutDone,
     draft::Draft,
     upload::{CompletePart, completed},
 };
@@ -31,6 +31,8 @@ pub(super) enum Change {
         key: String,
         described: Option<Described>,
         condition: Condition,
+        /// A checksum that was computed of that version of it.
+        digested: Option<(ObjectVersion, Checksum)>,
     },
     Tag {
         key: String,
@@ -58,8 +60,8 @@ pub(super) enum Change {
         number: u16,
         from: String,
         range: Range<u64>,
-        md5: [u8; 16],
-        checksum: Option<Checksum>,
+        /// What was computed of these bytes of that version of it.
+        digested: (ObjectVersion, Computed),
     },
     Complete {
         key: String,
@@ -87,6 +89,14 @@ pub(super) enum Change {
         run: Option<Run>,
         new: Option<(Arc<Uploaded>, [u8; 16])>,
     },
+}
+
+/// Which bytes an object has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ObjectVersion {
+    etag: ETag,
+    modified_ms: u64,
+    size: u64,
 }
 
 /// Bytes that were brought.
@@ -167,13 +177,15 @@ impl Change {
                 draft.put(Place::object(key.as_bytes()), None).await?;
                 Ok(Done::Removed(true))
             }
-            Self::Copy { from, key, described, condition } => {
+            Self::Copy { from, key, described, condition, digested } => {
                 let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
                 condition.check(key, object(draft, key).await?.as_ref())?;
-                let ObjectInfo { etag, checksum, ref pieces, .. } = source.clone();
-                let (described, pieces) =
-                    (described.clone().unwrap_or_else(|| Described::from(&source)), pieces.clone());
-                put(draft, key, described.clone().of(draft.now_ms, etag, (checksum, pieces))).await
+                let described = described.clone().unwrap_or_else(|| Described::from(&source));
+                let checksum = match digested {
+                    Some((version, checksum)) => version.check(&source).map(|()| Some(checksum.clone()))?,
+                    None => source.checksum,
+                };
+                put(draft, key, described.of(draft.now_ms, source.etag, (checksum, source.pieces))).await
             }
             Self::Tag { key, tags } => {
                 let found = object(draft, key).await?.ok_or_else(|| no_key(key))?;
@@ -226,11 +238,12 @@ impl Change {
                 let (pieces, md5, checksum) = (new.pieces(draft), new.md5, new.checksum.clone());
                 put_part(draft, (upload, *number), PartInfo { modified_ms: draft.now_ms, md5, checksum, pieces }).await
             }
-            Self::CopyPart { key, upload, number, from, range, md5, checksum } => {
+            Self::CopyPart { key, upload, number, from, range, digested: (version, computed) } => {
                 open_upload(draft, key, upload).await?;
                 let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
+                version.check(&source)?;
                 let pieces = cut(&source.pieces, range);
-                let (md5, checksum) = (*md5, checksum.clone());
+                let (md5, checksum) = (computed.md5, computed.checksums.first().cloned());
                 put_part(draft, (upload, *number), PartInfo { modified_ms: draft.now_ms, md5, checksum, pieces }).await
             }
             Self::Complete { key, upload, parts, condition, checksum } => {
@@ -248,6 +261,16 @@ impl Change {
             }
             _ => Ok(Done::Nothing),
         }
+    }
+}
+
+impl ObjectVersion {
+    pub(super) fn of(info: &ObjectInfo) -> Self {
+        Self { etag: info.etag, modified_ms: info.modified_ms, size: info.size() }
+    }
+
+    fn check(&self, found: &ObjectInfo) -> Result<(), BucketError> {
+        if *self == Self::of(found) { Ok(()) } else { Err(BucketError::Busy) }
     }
 }
 

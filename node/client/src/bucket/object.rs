@@ -8,7 +8,7 @@ use futures::{
     future::join_all,
     stream::{self, BoxStream},
 };
-use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value};
+use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::OwnedSemaphorePermit,
@@ -17,8 +17,8 @@ use tokio_util::io::StreamReader;
 
 use super::{
     BucketError, Computed,
-    change::{Change, Content, Done, NewBytes, cut, no_key},
-    digest::{Digested, computed},
+    change::{Change, Content, Done, NewBytes, ObjectVersion, cut, no_key},
+    digest::{Digested, Digests, computed},
     engine::{Body, Engine},
 };
 
@@ -93,6 +93,17 @@ pub struct PutDone {
     pub modified_ms: u64,
     /// Its bytes.
     pub size: u64,
+}
+
+/// How an object is copied.
+#[derive(Clone, Debug, Default)]
+pub struct NewCopy {
+    /// What the copy is served with; `None` as its source.
+    pub described: Option<Described>,
+    /// When it may be made.
+    pub condition: Condition,
+    /// The checksum that it is to have; `None` as its source.
+    pub checksum: Option<ChecksumAlgorithm>,
 }
 
 /// An object that is copied.
@@ -205,26 +216,33 @@ impl Bucket {
         join_all(keys.iter().map(|(key, condition)| self.delete(key, condition.clone()))).await
     }
 
-    /// Copies an object: within the bucket without moving a byte, from another one by storing its bytes again.
+    /// Copies an object: within the bucket without moving a byte, from another one by storing its bytes again. It is
+    /// read, too, for a checksum that it does not have.
     ///
     /// # Errors
-    /// [`BucketError::NoSuchKey`], and those of a put.
-    pub async fn copy(
-        &self,
-        from: CopySource<'_>,
-        key: &str,
-        described: Option<Described>,
-        condition: Condition,
-    ) -> Result<PutDone, BucketError> {
+    /// [`BucketError::NoSuchKey`], [`BucketError::Busy`] when its source was replaced while it was read, and those of a
+    /// put.
+    pub async fn copy(&self, from: CopySource<'_>, key: &str, new: NewCopy) -> Result<PutDone, BucketError> {
         check_key(key)?;
-        if self.is(from.bucket) {
-            let (from, key) = (from.key.to_owned(), key.to_owned());
-            return self.put_done(Change::Copy { from, key, described, condition }).await;
+        let NewCopy { described, condition, checksum: asked } = new;
+        let own = from.object.checksum.as_ref();
+        if !self.is(from.bucket) {
+            let described = described.unwrap_or_else(|| Described::from(from.object));
+            let digests = asked.or(own.map(|checksum| checksum.algorithm)).into_iter().collect();
+            let body = from.body(0..from.object.size());
+            return Box::pin(self.put(key, Put { described, condition, digests, ..body })).await;
         }
-        let described = described.unwrap_or_else(|| Described::from(from.object));
-        let digests = from.object.checksum.iter().map(|checksum| checksum.algorithm).collect();
-        let body = from.body(0..from.object.size());
-        Box::pin(self.put(key, Put { described, condition, digests, ..body })).await
+        let has = |asked: &ChecksumAlgorithm| own.is_some_and(|own| own.algorithm == *asked && own.kind == ChecksumKind::Whole);
+        let digested = match asked.filter(|asked| !has(asked)) {
+            None => None,
+            Some(algorithm) => {
+                self.judge(key, &condition).await?;
+                let Computed { checksums, .. } = from.digest(0..from.object.size(), &[algorithm]).await?;
+                checksums.into_iter().next().map(|checksum| (from.version(), checksum))
+            }
+        };
+        let (from, key) = (from.key.to_owned(), key.to_owned());
+        self.put_done(Change::Copy { from, key, described, condition, digested }).await
     }
 
     /// Replaces an object's tags.
@@ -294,6 +312,24 @@ impl Bucket {
 }
 
 impl CopySource<'_> {
+    /// What its bytes are named by: where they are may change.
+    pub(super) fn version(&self) -> ObjectVersion {
+        ObjectVersion::of(self.object)
+    }
+
+    /// Reads these of its bytes, and computes what was asked for.
+    pub(super) async fn digest(
+        &self,
+        range: Range<u64>,
+        algorithms: &[ChecksumAlgorithm],
+    ) -> Result<Computed, BucketError> {
+        let (mut digests, mut bytes) = (Digests::new(algorithms), self.bucket.read(self.object, range));
+        while let Some(bytes) = bytes.try_next().await? {
+            digests.update(&bytes);
+        }
+        Ok(digests.finish())
+    }
+
     /// Its bytes, to be put again.
     pub(super) fn body(&self, range: Range<u64>) -> Put<'static> {
         let size = range.end.min(self.object.size()).saturating_sub(range.start);

@@ -272,3 +272,26 @@ async fn a_read_that_has_begun_reads_to_its_end() {
     assert!(matches!(error, BucketError::Replaced), "{error}");
     assert_eq!(get(&other, "big").await, b"small now");
 }
+
+/// The copy of an object has the checksum that is asked for, without being stored again.
+#[tokio::test(start_paused = true)]
+async fn a_copy_has_the_checksum_that_is_asked_for() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let digests = vec![ChecksumAlgorithm::Crc32];
+    let done = bucket.put("a", Put { digests, ..Put::new(&b"123456789"[..]) }).await.expect("put");
+    assert_eq!(hex::encode(done.checksum.expect("CRC32").bytes), "cbf43926");
+    let copy = async |checksum: Option<ChecksumAlgorithm>| {
+        let object = bucket.head("a").await.expect("there");
+        let source = CopySource { bucket: &bucket, key: "a", object: &object };
+        let done = bucket.copy(source, "b", NewCopy { checksum, ..NewCopy::default() }).await.expect("copied");
+        let there = bucket.head("b").await.expect("there");
+        assert_eq!((&there.checksum, there.etag, &there.pieces), (&done.checksum, object.etag, &object.pieces));
+        hex::encode(done.checksum.expect("one").bytes)
+    };
+    assert_eq!(copy(None).await, "cbf43926");
+    assert_eq!(copy(Some(ChecksumAlgorithm::Crc32)).await, "cbf43926");
+    assert_eq!(copy(Some(ChecksumAlgorithm::Crc64Nvme)).await, "ae8b14860a799888");
+    let sha = copy(Some(ChecksumAlgorithm::Sha256)).await;
+    assert_eq!(sha, "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225");
+}

@@ -10,7 +10,7 @@ use ostrakon_proto::bucket::{
 use super::{
     Bucket, BucketError, Condition, CopySource, Described, Put, PutDone,
     change::{Change, Done},
-    digest::{Digests, checksum_of, etag_of_parts, joined},
+    digest::{checksum_of, etag_of_parts, joined},
     draft::Draft,
     object::check_key,
 };
@@ -74,7 +74,7 @@ impl Bucket {
         put: Put<'_>,
     ) -> Result<PutDone, BucketError> {
         self.upload_info(key, &upload).await?;
-        let (_, new) = self.bring(put).await?;
+        let (_memory, new) = self.bring(put).await?;
         self.put_done(Change::Part { key: key.to_owned(), upload, number, new }).await
     }
 
@@ -97,15 +97,9 @@ impl Bucket {
             return self.put_part(key, upload, number, put).await;
         }
         // The entity tag is of these bytes, which nobody has digested yet.
-        let mut digests = Digests::new(algorithm.as_slice());
-        let mut bytes = from.bucket.read(from.object, range.clone());
-        while let Some(bytes) = futures::TryStreamExt::try_next(&mut bytes).await? {
-            digests.update(&bytes);
-        }
-        let computed = digests.finish();
-        let (md5, checksum) = (computed.md5, computed.checksums.into_iter().next());
+        let digested = (from.version(), from.digest(range.clone(), algorithm.as_slice()).await?);
         let (key, from) = (key.to_owned(), from.key.to_owned());
-        self.put_done(Change::CopyPart { key, upload, number, from, range, md5, checksum }).await
+        self.put_done(Change::CopyPart { key, upload, number, from, range, digested }).await
     }
 
     /// The parts of an upload with greater numbers than `after`: no more than `limit`, and whether there are more.
