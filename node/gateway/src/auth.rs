@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use hyper::{HeaderMap, Uri, header::AUTHORIZATION};
 use ostrakon::bucket::Buckets;
+use percent_encoding::percent_decode_str;
 use s3s::{
     S3ErrorCode, S3Result,
     auth::{S3Auth, SecretKey},
@@ -38,6 +39,30 @@ pub(crate) fn refuse_old_signatures(headers: &HeaderMap, uri: &Uri) -> S3Result<
     let old_header = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS "));
     let old_query = parameters(uri).any(|(name, _)| matches!(name, "Signature" | "AWSAccessKeyId"));
     if old_header || old_query { Err(old_signature()) } else { Ok(()) }
+}
+
+/// The answer to a signature for a region that cannot be one, such as the `US` of s3cmd: s3s refuses to verify it, and
+/// S3 says which region is meant, for which the client signs again. Any other name is as good as another.
+pub(crate) fn wrong_region(headers: &HeaderMap, uri: &Uri, region: &str) -> Option<String> {
+    let query = parameters(uri).find(|(name, _)| *name == "X-Amz-Credential");
+    let query = query.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy());
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = header.and_then(|value| value.split_once("Credential=")?.1.split([',', ' ']).next());
+    let (code, what, credential) = match (&query, header) {
+        (Some(credential), _) => ("AuthorizationQueryParametersError", "query parameters are", credential.as_ref()),
+        (None, credential) => ("AuthorizationHeaderMalformed", "header is", credential?),
+    };
+    // An access key's id may have slashes.
+    let named = credential.rsplit('/').nth(2)?;
+    let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if named.bytes().all(is_region) {
+        return None;
+    }
+    let named = named.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    Some(format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>The authorization {what} \
+         malformed; the region '{named}' is wrong; expecting '{region}'</Message><Region>{region}</Region></Error>"
+    ))
 }
 
 /// What is told to who signs with the second version.
@@ -101,6 +126,29 @@ mod tests {
         let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
         assert!(refuse_old_signatures(&headers("AWS key:signature"), &uri("/b")).is_err());
         assert!(refuse_old_signatures(&headers("AWS4-HMAC-SHA256 Credential=a"), &uri("/b")).is_ok());
+    }
+
+    #[test]
+    fn a_region_that_is_none_is_corrected() {
+        let of_header = |region: &str| {
+            let text = format!("AWS4-HMAC-SHA256 Credential=OK0/20260101/{region}/s3/aws4_request, SignedHeaders=host");
+            let value = HeaderValue::from_str(&text).expect("ASCII");
+            wrong_region(&HeaderMap::from_iter([(AUTHORIZATION, value)]), &uri("/b"), "us-east-1")
+        };
+        let of_query = |region: &str| {
+            let text = format!("/b/k?X-Amz-Credential=OK0%2F20260101%2F{region}%2Fs3%2Faws4_request");
+            wrong_region(&HeaderMap::new(), &uri(&text), "us-east-1")
+        };
+        for region in ["us-east-1", "eu-central-2", "garage", ""] {
+            assert_eq!((of_header(region), of_query(region)), (None, None), "{region}");
+        }
+        for region in ["US", "us_east", "a&b"] {
+            let told = of_header(region).expect("told");
+            assert!(told.contains("<Code>AuthorizationHeaderMalformed<") && told.contains("<Region>us-east-1<"), "{told}");
+            assert!(!told.contains("a&b"), "{told}");
+        }
+        assert!(of_query("US").is_some_and(|told| told.contains("<Code>AuthorizationQueryParametersError<")));
+        assert_eq!(wrong_region(&HeaderMap::new(), &uri("/b"), "us-east-1"), None);
     }
 
     #[test]

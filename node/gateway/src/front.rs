@@ -36,7 +36,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::{SIGNED, parameters, refuse_old_signatures},
+    auth::{SIGNED, parameters, refuse_old_signatures, wrong_region},
     body::{Reason, Unstalled},
     connection::Unread,
     cors::Origins,
@@ -51,6 +51,7 @@ use crate::{
 };
 
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const XML: HeaderValue = HeaderValue::from_static("application/xml");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Everything that answers a request.
@@ -61,6 +62,7 @@ pub(crate) struct Front {
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) domains: Domains,
+    pub(crate) region: String,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) forms: Arc<Semaphore>,
     /// Numbers requests.
@@ -136,7 +138,10 @@ impl Front {
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {why}\n")),
             }),
             "/metrics" if ours => Some(text(StatusCode::OK, OPENMETRICS, self.metrics.text())),
-            _ => refuse_old_signatures(headers, uri).err().map(refusal),
+            _ => match wrong_region(headers, uri, &self.region) {
+                Some(told) => Some(text(StatusCode::BAD_REQUEST, XML, told)),
+                None => refuse_old_signatures(headers, uri).err().map(refusal),
+            },
         }
     }
 

@@ -271,6 +271,7 @@ fn front(buckets: Buckets, options: &GatewayOptions, health: Health, metrics: Me
         health,
         metrics,
         domains,
+        region: options.region.clone(),
         turns: Arc::new(Semaphore::new(options.max_requests)),
         forms: Arc::new(Semaphore::new(limits::FORMS)),
         next: AtomicU64::new(1),
