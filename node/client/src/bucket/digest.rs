@@ -3,18 +3,16 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
-use ostrakon_net::lock;
 use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::engine::Body;
+use super::{BucketError, engine::Body};
 
 /// What was computed of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,30 +127,47 @@ impl Other {
     }
 }
 
-/// A body whose bytes are digested as they are read.
+/// What says at the end of a body, by what was computed of it, whether it is to be stored.
+pub(super) type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), BucketError>> + Send + 'a>>;
+
+/// A body whose bytes are digested as they are read. Its end is an error where it is not to be stored: who stores it
+/// gives up then, and no holder has signed for anything.
 pub(super) struct Digested<'a> {
     body: Body<'a>,
-    digests: Arc<Mutex<Digests>>,
+    digests: Option<Digests>,
+    judge: Option<Box<dyn FnOnce(Computed) -> Verdict<'a> + Send + 'a>>,
+    verdict: Option<Verdict<'a>>,
 }
 
 impl<'a> Digested<'a> {
-    /// The body, and what will have been computed of what was read of it.
-    pub(super) fn new(body: Body<'a>, algorithms: &[ChecksumAlgorithm]) -> (Self, Arc<Mutex<Digests>>) {
-        let digests = Arc::new(Mutex::new(Digests::new(algorithms)));
-        (Self { body, digests: Arc::clone(&digests) }, digests)
+    /// The body, and who judges what was computed of it.
+    pub(super) fn new(
+        body: Body<'a>,
+        algorithms: &[ChecksumAlgorithm],
+        judge: impl FnOnce(Computed) -> Verdict<'a> + Send + 'a,
+    ) -> Self {
+        Self { body, digests: Some(Digests::new(algorithms)), judge: Some(Box::new(judge)), verdict: None }
     }
-}
-
-/// What was computed of all that was read.
-pub(super) fn computed(digests: &Mutex<Digests>) -> Computed {
-    std::mem::replace(&mut *lock(digests), Digests::new(&[])).finish()
 }
 
 impl AsyncRead for Digested<'_> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        ready!(self.body.as_mut().poll_read(context, out))?;
-        lock(&self.digests).update(&out.filled()[before..]);
+        let (this, before) = (&mut *self, out.filled().len());
+        if let Some(digests) = &mut this.digests {
+            ready!(this.body.as_mut().poll_read(context, out))?;
+            let read = &out.filled()[before..];
+            digests.update(read);
+            if !read.is_empty() || out.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let computed = this.digests.take().map(Digests::finish);
+            this.verdict = this.judge.take().zip(computed).map(|(judge, computed)| judge(computed));
+        }
+        if let Some(verdict) = &mut this.verdict {
+            let judged = ready!(verdict.as_mut().poll(context));
+            this.verdict = None;
+            judged.map_err(io::Error::other)?;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -1,6 +1,6 @@
 //! Why a bucket does not do what was asked.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{AddError, ChainError, Error, ErrorKind};
 
@@ -100,6 +100,11 @@ pub enum BucketError {
 }
 
 impl BucketError {
+    /// Why a body cannot be read to its end, or is not to be stored.
+    pub(super) fn of_body(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(|error| Self::Body(error.to_string()))
+    }
+
     /// What it means for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -139,7 +144,7 @@ impl From<ChainError> for BucketError {
 impl From<AddError> for BucketError {
     fn from(error: AddError) -> Self {
         match error {
-            AddError::Source(error) => Self::Body(error.to_string()),
+            AddError::Source(error) => Self::of_body(error),
             AddError::SourceChanged(why) => Self::Body(why),
             error => Error::from(error).into(),
         }

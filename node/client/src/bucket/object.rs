@@ -11,14 +11,14 @@ use futures::{
 use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, oneshot},
 };
 use tokio_util::io::StreamReader;
 
 use super::{
     BucketError, Computed,
     change::{Change, Content, Done, NewBytes, ObjectVersion, cut, no_key},
-    digest::{Digested, Digests, computed},
+    digest::{Digested, Digests},
     engine::{Body, Engine},
 };
 
@@ -158,7 +158,7 @@ impl Bucket {
         let (described, condition) = (put.described.clone(), put.condition.clone());
         // Nobody is to send a body for nothing.
         self.judge(key, &condition).await?;
-        let (_memory, new) = self.bring(put).await?;
+        let (_memory, new) = self.bring(put, self.judge(key, &condition)).await?;
         self.put_done(Change::Put { key: key.to_owned(), condition, described, new }).await
     }
 
@@ -281,16 +281,29 @@ impl Bucket {
     }
 
     /// Reads a body to its end: a small one into memory, of which it holds its part while it waits, a large one into an
-    /// object of the network.
-    pub(super) async fn bring(&self, put: Put<'_>) -> Result<(Option<OwnedSemaphorePermit>, NewBytes), BucketError> {
+    /// object of the network. `stands` says at the end of a large one whether it may still be stored: holders sign for
+    /// it then, and keep it for a while if it is not committed.
+    pub(super) async fn bring<'a>(
+        &'a self,
+        put: Put<'a>,
+        stands: impl Future<Output = Result<(), BucketError>> + Send + 'a,
+    ) -> Result<(Option<OwnedSemaphorePermit>, NewBytes), BucketError> {
         let Put { body, size, digests, check, .. } = put;
-        let (mut body, digests) = Digested::new(body, &digests);
+        let (tell, told) = oneshot::channel();
+        let mut body = Digested::new(body, &digests, move |computed| {
+            let checked = check_size(size, &computed).and_then(|()| check(&computed).map_err(BucketError::Check));
+            let is_large = computed.size > INLINE;
+            let _nobody_waits = tell.send(computed);
+            Box::pin(async move {
+                checked?;
+                if is_large { stands.await } else { Ok(()) }
+            })
+        });
         let kib = size.unwrap_or(INLINE).min(INLINE) / 1024 + 1;
         let memory =
             Arc::clone(&self.engine.bodies).acquire_many_owned(u32::try_from(kib).expect("a MiB at most")).await;
         let mut first = Vec::new();
-        let broken = |error: io::Error| BucketError::Body(error.to_string());
-        (&mut body).take(INLINE + 1).read_to_end(&mut first).await.map_err(broken)?;
+        (&mut body).take(INLINE + 1).read_to_end(&mut first).await.map_err(BucketError::of_body)?;
         let is_small = u64::try_from(first.len()).is_ok_and(|bytes| bytes <= INLINE);
         let (memory, content) = if is_small {
             (memory.ok(), Content::Inline(first.into()))
@@ -302,12 +315,16 @@ impl Bucket {
             let stored = depot.store(whole, size, self.engine.index.secret.blob_key(&salt)).await?;
             (None, Content::Stored(Arc::new(stored), salt))
         };
-        let computed = computed(&digests);
-        if let Some(size) = size.filter(|size| *size != computed.size) {
-            return Err(BucketError::Body(format!("it has {} bytes, and {size} were announced", computed.size)));
-        }
-        check(&computed).map_err(BucketError::Check)?;
-        Ok((memory, NewBytes { content, md5: computed.md5, checksum: computed.checksums.into_iter().next() }))
+        let Computed { md5, checksums, .. } = told.await.expect("the body was read to its end");
+        Ok((memory, NewBytes { content, md5, checksum: checksums.into_iter().next() }))
+    }
+}
+
+/// Fails where a body has another length than was announced.
+fn check_size(announced: Option<u64>, computed: &Computed) -> Result<(), BucketError> {
+    match announced.filter(|size| *size != computed.size) {
+        Some(size) => Err(BucketError::Body(format!("it has {} bytes, and {size} were announced", computed.size))),
+        None => Ok(()),
     }
 }
 

@@ -295,3 +295,27 @@ async fn a_copy_has_the_checksum_that_is_asked_for() {
     let sha = copy(Some(ChecksumAlgorithm::Sha256)).await;
     assert_eq!(sha, "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225");
 }
+
+/// A large body that is not to be stored: its holders are told before they sign for it.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_stays_with_nobody() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let large = vec![7; 3_000_000];
+    let wrong = Put { check: Box::new(|_| Err("another MD5".to_owned())), ..Put::new(&large[..]) };
+    let refused = bucket.put("a", wrong).await.expect_err("refused");
+    assert!(matches!(&refused, BucketError::Check(why) if why == "another MD5"), "{refused}");
+    let short = Put { size: Some(4_000_000), ..Put::new(&large[..]) };
+    assert!(matches!(bucket.put("a", short).await, Err(BucketError::Body(_))));
+    // Another creates it while the body is sent.
+    let rest = futures::stream::once(async {
+        put(&bucket, "a", b"first").await;
+        Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"the rest"))
+    });
+    let body = tokio::io::AsyncReadExt::chain(&large[..], tokio_util::io::StreamReader::new(Box::pin(rest)));
+    let late = Put { condition: Condition::Absent, ..Put::new(body) };
+    assert!(matches!(bucket.put("a", late).await, Err(BucketError::Precondition)));
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(world.puts().aborted, 3 * 12, "every holder of each");
+    assert_eq!(get(&bucket, "a").await, b"first");
+}

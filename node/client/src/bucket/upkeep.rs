@@ -285,7 +285,7 @@ impl Bucket {
             condition: Condition::None,
             ..Put::new(tokio_util::io::StreamReader::new(bytes))
         };
-        let (_memory, new) = self.bring(put).await?;
+        let (_memory, new) = self.bring(put, std::future::ready(Ok(()))).await?;
         Ok(new.content)
     }
 }

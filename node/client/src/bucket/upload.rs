@@ -74,7 +74,8 @@ impl Bucket {
         put: Put<'_>,
     ) -> Result<PutDone, BucketError> {
         self.upload_info(key, &upload).await?;
-        let (_memory, new) = self.bring(put).await?;
+        let is_open = async { self.upload_info(key, &upload).await.map(|_| ()) };
+        let (_memory, new) = self.bring(put, is_open).await?;
         self.put_done(Change::Part { key: key.to_owned(), upload, number, new }).await
     }
 
