@@ -287,7 +287,7 @@ pub(crate) fn stream_opened(
     let start = async move {
         let file = TargetFile::whole(opened);
         let range = ByteRange::Within(range.start, range.end).within(file.size)?;
-        Ok(Reading::new(file, range, Events::none(), Instant::now()).into_stream())
+        Ok::<_, Error>(Reading::new(file, range, Events::none(), Instant::now()).into_stream())
     };
     stream::once(start).try_flatten()
 }

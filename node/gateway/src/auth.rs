@@ -144,7 +144,10 @@ mod tests {
         }
         for region in ["US", "us_east", "a&b"] {
             let told = of_header(region).expect("told");
-            assert!(told.contains("<Code>AuthorizationHeaderMalformed<") && told.contains("<Region>us-east-1<"), "{told}");
+            assert!(
+                told.contains("<Code>AuthorizationHeaderMalformed<") && told.contains("<Region>us-east-1<"),
+                "{told}"
+            );
             assert!(!told.contains("a&b"), "{told}");
         }
         assert!(of_query("US").is_some_and(|told| told.contains("<Code>AuthorizationQueryParametersError<")));

@@ -74,7 +74,11 @@ impl Blobs {
 
     /// Reads bytes of an object's plaintext. What cannot be read from the holders as they were known is read from those
     /// that the ledger has now, once.
-    pub(super) fn read(self: &Arc<Self>, link: Link, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BucketError>> {
+    pub(super) fn read(
+        self: &Arc<Self>,
+        link: Link,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, BucketError>> {
         let blobs = Arc::clone(self);
         let opening = async move { blobs.open(&link).await.map(|opened| blobs.read_opened(opened, link, range)) };
         stream::once(opening).try_flatten().boxed()

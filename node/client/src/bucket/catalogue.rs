@@ -37,6 +37,10 @@ const KEYS: usize = 1_024;
 const KEY_ID: (&str, usize) = ("OK", 20);
 /// How long an access key is believed without being looked up again.
 const KEY_FRESH: Duration = Duration::from_secs(5);
+/// After a walk through a bucket the next one waits for so many times as long as it took, and for a change; but for
+/// old uploads no longer than this.
+const WALK_PAUSE: u32 = 50;
+const WALK_LATEST: Duration = Duration::from_secs(3_600);
 /// Epochs that objects are paid for at a time; the ledger renews them by itself.
 const EPOCHS: u64 = 720;
 
@@ -51,8 +55,34 @@ struct Inner {
     catalogue: Bucket,
     open: Mutex<BTreeMap<String, Bucket>>,
     keys: std::sync::Mutex<BTreeMap<String, (Instant, Option<AccessKey>)>>,
-    /// When the first lease of each bucket ends, as it was seen last.
-    leases: std::sync::Mutex<BTreeMap<String, Epoch>>,
+    /// What upkeep knows of each bucket.
+    kept: std::sync::Mutex<BTreeMap<String, Kept>>,
+}
+
+/// What is known of a bucket since it was looked after last.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// When its first lease ends.
+    lease_end: Option<Epoch>,
+    /// When it was compacted last.
+    walk: Option<Walk>,
+}
+
+/// A walk through a bucket's index.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// Of which version.
+    version: u64,
+    ended: Instant,
+    took: Duration,
+}
+
+impl Walk {
+    /// Whether the next one is due: walks take a bounded part of the time, however large the bucket is.
+    fn is_over(&self, version: u64) -> bool {
+        let since = self.ended.elapsed();
+        since >= WALK_LATEST || (version != self.version && since >= self.took * WALK_PAUSE)
+    }
 }
 
 /// A bucket that an owner has.
@@ -105,9 +135,9 @@ impl Client {
     /// [`Error`] when the client has no account key.
     pub fn buckets(&self) -> Result<Buckets, Error> {
         self.key()?;
-        let (owner, (open, keys, leases)) = (self.clone(), Default::default());
+        let (owner, (open, keys, kept)) = (self.clone(), Default::default());
         let catalogue = opened(&owner, CATALOGUE);
-        Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys, leases }) })
+        Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys, kept }) })
     }
 }
 
@@ -248,8 +278,9 @@ impl Buckets {
         Ok(matches!(done, Done::Removed(true)))
     }
 
-    /// Keeps all buckets, and the catalogue: see [`Bucket::renew`] and [`Bucket::compact`]. Returns the outcome for
-    /// each; what fails for one is left for the next time.
+    /// Keeps all buckets, and the catalogue: see [`Bucket::renew`] and [`Bucket::compact`]. Those are looked through that
+    /// were changed since the last time, and large ones less often. Returns the outcome for each; what fails for one is
+    /// left for the next time.
     ///
     /// # Errors
     /// When the newest state of the catalogue cannot be read.
@@ -266,16 +297,32 @@ impl Buckets {
         let half = self.inner.owner.chain.head().await?.epoch.after(EPOCHS.div_ceil(2));
         let mut done = Vec::with_capacity(all.len());
         for bucket in all {
-            let compacted = bucket.compact().await;
+            let compacted = self.compact(&bucket).await;
             let name = bucket.name().to_owned();
             // What was stored since the last look ends later than what there was.
-            let is_early = lock(&self.inner.leases).get(&name).is_some_and(|end| *end >= half);
+            let is_early = self.kept(&name).lease_end.is_some_and(|end| end >= half);
             let leases = if is_early { Ok(None) } else { bucket.renew().await.map(Some) };
             if let Ok(Some(Leases { earliest_end: Some(end), .. })) = leases {
-                lock(&self.inner.leases).insert(name.clone(), end);
+                lock(&self.inner.kept).entry(name.clone()).or_default().lease_end = Some(end);
             }
             done.push(UpkeepReport { bucket: name, compacted, leases });
         }
+        Ok(done)
+    }
+
+    fn kept(&self, name: &str) -> Kept {
+        lock(&self.inner.kept).get(name).copied().unwrap_or_default()
+    }
+
+    /// Compacts a bucket that was changed since it was looked at, unless that was a moment ago.
+    async fn compact(&self, bucket: &Bucket) -> Result<Compacted, BucketError> {
+        let (began, version) = (Instant::now(), bucket.engine().index.view().await?.version);
+        if self.kept(bucket.name()).walk.is_some_and(|walk| !walk.is_over(version)) {
+            return Ok(Compacted::default());
+        }
+        let done = bucket.compact().await?;
+        let walk = Walk { version, ended: Instant::now(), took: began.elapsed() };
+        lock(&self.inner.kept).entry(bucket.name().to_owned()).or_default().walk = Some(walk);
         Ok(done)
     }
 
@@ -358,6 +405,20 @@ impl fmt::Debug for AccessKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn walks_take_a_part_of_the_time() {
+        let walk = Walk { version: 3, ended: Instant::now(), took: Duration::from_secs(2) };
+        let check = async |after, version, expect| {
+            tokio::time::sleep_until(walk.ended + Duration::from_secs(after)).await;
+            assert_eq!(walk.is_over(version), expect, "{after} s, version {version}");
+        };
+        check(99, 4, false).await;
+        check(100, 3, false).await;
+        check(100, 4, true).await;
+        check(3_599, 3, false).await;
+        check(3_600, 3, true).await;
+    }
 
     #[test]
     fn names_are_those_of_s3() {

@@ -8,7 +8,9 @@ use futures::{
     future::join_all,
     stream::{self, BoxStream},
 };
-use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value};
+use ostrakon_proto::bucket::{
+    Checksum, ChecksumAlgorithm, ChecksumKind, ETag, ObjectHeader, ObjectInfo, Piece, Place, Value,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::{OwnedSemaphorePermit, oneshot},
@@ -232,7 +234,9 @@ impl Bucket {
             let body = from.body(0..from.object.size());
             return Box::pin(self.put(key, Put { described, condition, digests, ..body })).await;
         }
-        let has = |asked: &ChecksumAlgorithm| own.is_some_and(|own| own.algorithm == *asked && own.kind == ChecksumKind::Whole);
+        let has = |asked: &ChecksumAlgorithm| {
+            own.is_some_and(|own| own.algorithm == *asked && own.kind == ChecksumKind::Whole)
+        };
         let digested = match asked.filter(|asked| !has(asked)) {
             None => None,
             Some(algorithm) => {

@@ -302,7 +302,8 @@ async fn what_is_refused_stays_with_nobody() {
     let world = World::new(14);
     let (_client, bucket) = bucket(&world).await;
     let large = vec![7; 3_000_000];
-    let wrong = Put { check: Box::new(|_| Err("another MD5".to_owned())), ..Put::new(&large[..]) };
+    let check = Box::new(|_| Err("another MD5".to_owned()));
+    let wrong = Put { check, size: Some(3_000_000), ..Put::new(&large[..]) };
     let refused = bucket.put("a", wrong).await.expect_err("refused");
     assert!(matches!(&refused, BucketError::Check(why) if why == "another MD5"), "{refused}");
     let short = Put { size: Some(4_000_000), ..Put::new(&large[..]) };
@@ -313,7 +314,7 @@ async fn what_is_refused_stays_with_nobody() {
         Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"the rest"))
     });
     let body = tokio::io::AsyncReadExt::chain(&large[..], tokio_util::io::StreamReader::new(Box::pin(rest)));
-    let late = Put { condition: Condition::Absent, ..Put::new(body) };
+    let late = Put { condition: Condition::Absent, size: Some(3_000_008), ..Put::new(body) };
     assert!(matches!(bucket.put("a", late).await, Err(BucketError::Precondition)));
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert_eq!(world.puts().aborted, 3 * 12, "every holder of each");

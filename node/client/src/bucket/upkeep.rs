@@ -23,6 +23,8 @@ use super::{
 const CONCURRENT: usize = 16;
 /// Records that are read at a time.
 const PAGE: usize = 1_000;
+/// Objects of the network that are released together.
+const RELEASED: usize = 8;
 /// How long an upload may stay open, in milliseconds: 7 days.
 const UPLOAD_MS: u64 = 7 * 86_400_000;
 
@@ -103,16 +105,34 @@ impl Bucket {
     /// [`BucketError`].
     pub async fn compact(&self) -> Result<Compacted, BucketError> {
         let aborted = self.abort_old_uploads().await?;
-        let sparse: BTreeSet<Blob> =
-            self.used().await?.iter().filter(|one| is_sparse(one)).map(|(blob, _)| *blob).collect();
-        let rewritten = if sparse.is_empty() { 0 } else { self.rewrite(&sparse).await? };
-        self.move_runs(&sparse).await?;
-        let mut released = 0;
-        for (blob, _) in self.used().await?.iter().filter(|(_, info)| info.live == 0) {
-            self.engine().change(Change::Release { blob: *blob }).await?;
-            released += 1;
+        let mut used = self.used().await?;
+        let sparse: BTreeSet<Blob> = used.iter().filter(|one| is_sparse(one)).map(|(blob, _)| *blob).collect();
+        let mut rewritten = 0;
+        if !sparse.is_empty() {
+            rewritten = self.rewrite(&sparse).await?;
+            self.move_runs(&sparse).await?;
+            used = self.used().await?;
         }
-        Ok(Compacted { aborted, rewritten, released })
+        Ok(Compacted { aborted, rewritten, released: self.release_unused(used).await? })
+    }
+
+    /// Releases what is used no more. Returns how many.
+    async fn release_unused(&self, mut used: Vec<Used>) -> Result<usize, BucketError> {
+        let mut released = BTreeSet::new();
+        loop {
+            let unused: Vec<Blob> = used.iter().filter(|(_, info)| info.live == 0).map(|(blob, _)| *blob).collect();
+            let is_new = |blob: &Blob| !released.contains(blob);
+            if !unused.iter().any(is_new) {
+                return Ok(released.len());
+            }
+            // A batch releases no more than its transaction has space for; what is left is for the next one.
+            for some in unused.chunks(RELEASED) {
+                let changes = some.iter().map(|blob| self.engine().change(Change::Release { blob: *blob }));
+                futures::future::try_join_all(changes).await?;
+            }
+            released.extend(unused);
+            used = self.used().await?;
+        }
     }
 
     /// Reads all of the index, counts what it refers to, and compares that with what is recorded and with the ledger.
