@@ -16,6 +16,7 @@ mod digest;
 mod draft;
 mod engine;
 mod error;
+mod flight;
 mod index;
 mod list;
 mod merge;

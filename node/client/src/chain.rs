@@ -55,7 +55,7 @@ pub use lookup::Head;
 pub use pace::Pace;
 pub use roster::Roster;
 pub use send::Included;
-pub(crate) use send::Overtaken;
+pub(crate) use send::{Overtaken, Sent};
 pub use summary::{EpochSummary, Supply, Totals};
 pub use vouch::VouchError;
 

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -80,10 +81,14 @@ struct Shared {
     pub(crate) puts: Puts,
     /// How often all nodes forgot all uploads.
     forgotten: u32,
+    /// Transactions that wait for the next block, where they do.
+    waiting: Option<Vec<Tx>>,
     /// Commits of this extent are refused.
     refused: Option<u32>,
     /// The next transaction is taken and forgotten, and others fill a block instead of it.
     rush: bool,
+    /// The next transaction is taken and forgotten.
+    forgets: bool,
     /// No node lists who is at fault.
     hides_faults: bool,
 }
@@ -112,6 +117,20 @@ impl World {
     /// As [`World::new`], on a network like this.
     pub(crate) fn with(nodes: u8, config: SimConfig, seed: u64) -> Self {
         Self::make(nodes, Params::default(), SimNetwork::new(seed, config))
+    }
+
+    /// As [`World::with`], where transactions wait for a block, and each takes so long.
+    pub(crate) fn slow(nodes: u8, block: Duration, config: SimConfig, seed: u64) -> Self {
+        let mut world = Self::with(nodes, config, seed);
+        let shared = Arc::clone(&world.shared);
+        lock(&shared).waiting = Some(Vec::new());
+        world._tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(block).await;
+                lock(&shared).decide_waiting();
+            }
+        });
+        world
     }
 
     /// As [`World::new`], with a ledger whose epochs last so long, and draws good for so many epochs.
@@ -171,8 +190,10 @@ impl World {
             reads: Vec::new(),
             puts: Puts::default(),
             forgotten: 0,
+            waiting: None,
             refused: None,
             rush: false,
+            forgets: false,
             hides_faults: false,
         }));
         // Genesis is signed by nobody: what is proven begins with a block.
@@ -247,6 +268,11 @@ impl World {
     /// The ledger refuses commits of this extent; or of none.
     pub(crate) fn refuse_extent(&self, extent: Option<u32>) {
         lock(&self.shared).refused = extent;
+    }
+
+    /// The next transaction is taken and forgotten.
+    pub(crate) fn forget_next(&self) {
+        lock(&self.shared).forgets = true;
     }
 
     /// No node lists who is at fault any more.

@@ -113,6 +113,13 @@ impl Uploaded {
         Ok(actions)
     }
 
+    /// How the ledger renews its first extent.
+    pub(crate) fn renewal(&self) -> SetRenewal {
+        let most = self.extents.first().map(|stored| stored.placing.cap()).unwrap_or_default();
+        let renewal = Some(Renewal { epochs: self.plan.epochs, most });
+        SetRenewal { object: self.object, extent: 0, renewal }
+    }
+
     /// What is locked for it, without fees.
     pub(crate) fn locked(&self) -> Option<Amount> {
         let each = |stored: &Stored| {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, Height, ObjectId},
     ledger::{
         state::{Commitment, NameRecord},
-        tx::{Action, Extend, Release, SetName, Together, Transfer, batches},
+        tx::{Action, Extend, Release, SetName, SetRenewal, Together, Transfer, batches},
     },
     seal::ObjectKey,
     sign::Keypair,
@@ -23,14 +26,16 @@ use super::{BucketError, blobs::Blobs, engine::Body};
 use crate::{
     AddError, Client, Error, Events, TooPoor,
     add::{Uploaded, times},
-    chain::{ChainError, Overtaken},
+    chain::{ChainError, Overtaken, Sent},
     profile::now_ms,
 };
 
 /// Actions of one transaction beside the cell's and those that commit its batch.
-const BESIDE: usize = ostrakon_proto::limits::PARTS - 3;
+const BESIDE: usize = ostrakon_proto::limits::PARTS - 1 - FOR_EXTENT - FOR_ORDER;
 /// Actions that commit an extent, and have it renewed.
 const FOR_EXTENT: usize = 2;
+/// Actions that fail unless the batch before is committed.
+const FOR_ORDER: usize = 1;
 /// How often what is missed is given to the bucket's account, so that it need not be given soon again.
 const AHEAD: u64 = 8;
 /// What is provided for an object whose length is not known: it may need more.
@@ -55,6 +60,8 @@ pub(super) struct Depot {
     epochs: u64,
     /// When enough validators responded last.
     quorum_at: Mutex<Option<Instant>>,
+    /// Micro-obols that commits on their way will take.
+    reserved: Arc<AtomicU64>,
 }
 
 /// The bucket's cell on the ledger.
@@ -67,29 +74,72 @@ pub(super) struct Cell {
 }
 
 /// What is to be done together, or not at all.
-pub(super) struct Commit<'a> {
-    /// Objects to be committed.
-    pub(super) stored: Vec<&'a Uploaded>,
+pub(super) struct Commit {
+    /// Objects to be committed; the last is the batch.
+    pub(super) stored: Vec<Arc<Uploaded>>,
     /// Objects that are used no more, each with how many extents it has.
-    pub(super) released: &'a [(ObjectId, u32)],
+    pub(super) released: Vec<(ObjectId, u32)>,
+    /// What fails unless the batch is committed that this one was built on; `None` where that was final.
+    pub(super) after: Option<SetRenewal>,
     /// The cell as it is expected, and what it shall say; `None` removes it.
     pub(super) version: u64,
     pub(super) value: Option<Vec<u8>>,
 }
 
+/// A commit that was submitted, or that no node took as far as is known.
+pub(super) struct Launched {
+    sent: Result<Sent, ChainError>,
+    commit: Commit,
+    _reserved: Reserved,
+}
+
+/// A commit is in the block of this height.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InBlock {
+    pub(super) height: Height,
+    /// As the transaction that was submitted first.
+    pub(super) is_own: bool,
+}
+
 /// Why nothing was committed.
 #[derive(Debug)]
 pub(super) enum CommitError {
-    /// The cell has another version.
-    Moved,
+    /// The cell has another version, as of this block.
+    Moved(Height),
     /// Anything else.
     Failed(BucketError),
+}
+
+/// Money of the bucket's account that commits on their way will take.
+struct Reserved(Arc<AtomicU64>, u64);
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Launched {
+    /// The version that the cell has once it is in a block; `None` when no node took it.
+    pub(super) fn version_after(&self) -> Option<u64> {
+        self.sent.as_ref().ok().map(|sent| sent.nonce().saturating_add(1))
+    }
+
+    pub(super) fn stored(&self) -> &[Arc<Uploaded>] {
+        &self.commit.stored
+    }
+
+    /// What fails unless it is in a block, and changes nothing else: the batch's lease is renewed as it is already.
+    pub(super) fn order(&self) -> SetRenewal {
+        self.commit.stored.last().expect("a commit has a batch").renewal()
+    }
 }
 
 impl Depot {
     pub(super) fn new((client, owner): (Client, Client), key: Keypair, cell: [u8; 32], epochs: u64) -> Self {
         let blobs = Arc::new(Blobs::new(client.clone()));
-        Self { client, owner, key, cell, blobs, epochs, quorum_at: Mutex::default() }
+        let (quorum_at, reserved) = Default::default();
+        Self { client, owner, key, cell, blobs, epochs, quorum_at, reserved }
     }
 
     fn account(&self) -> AccountId {
@@ -167,9 +217,17 @@ impl Depot {
         Ok(())
     }
 
-    /// Commits all of it, and waits until that is where it cannot be lost. Returns the cell's new version, unless
-    /// others have moved it on by then.
-    pub(super) async fn commit(&self, commit: Commit<'_>) -> Result<Option<u64>, CommitError> {
+    /// Looks up what a commit needs to know of the ledger, as it is remembered for a moment.
+    pub(super) async fn look_ahead(&self) -> Result<(), BucketError> {
+        self.client.chain.recent(self.account()).await?;
+        Ok(())
+    }
+
+    /// Submits what commits all of it.
+    ///
+    /// # Errors
+    /// When nothing can have been submitted.
+    pub(super) async fn launch(&self, commit: Commit) -> Result<Launched, BucketError> {
         let (head, funds) = self.client.chain.recent(self.account()).await?;
         let mut locked = Amount::ZERO;
         let mut actions = Vec::new();
@@ -177,60 +235,74 @@ impl Depot {
             locked = stored.locked().and_then(|of_one| locked.plus(of_one)).ok_or(AddError::Price)?;
             actions.extend(stored.commits(head.epoch)?);
         }
+        actions.extend(commit.after.map(Action::SetRenewal));
         let release = |object: ObjectId| move |extent| Action::Release(Release { object, extent });
         actions.extend(commit.released.iter().flat_map(|(object, extents)| (0..*extents).map(release(*object))));
-        self.ensure(locked, &actions, funds.balance).await?;
+        let _reserved = self.ensure(locked, &actions, funds.balance).await?;
         let set = SetName { name: self.cell, version: commit.version, value: commit.value.clone() };
         // What does not fit one transaction with the cell comes before it: large objects, which nothing names yet.
-        let before = actions.len().saturating_sub(BESIDE + FOR_EXTENT);
+        let before = actions.len().saturating_sub(BESIDE + FOR_EXTENT + FOR_ORDER);
         let mut last = actions.split_off(before);
         last.push(Action::SetName(set));
         if !actions.is_empty() {
-            let sent = self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await;
-            sent.map_err(BucketError::from)?;
+            self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await?;
         }
         let together = Action::Together(Together::new(last).expect("16 actions at most, of which one sets a name"));
-        let sent = self.client.chain.send(&self.key, vec![together], Overtaken::Report, &Events::none()).await;
-        let height = match sent {
-            Ok(included) => included.first().map_or(head.height, |included| included.height),
-            Err(error) => self.outcome(error, &commit).await?,
-        };
-        self.settle(&commit.stored, height).await?;
-        let (_, Cell { version, value }) = self.cell_at().await?;
-        Ok((value == commit.value).then_some(version))
+        Ok(Launched { sent: self.client.chain.begin(&self.key, together).await, commit, _reserved })
     }
 
-    /// Gives the bucket's account what a commit takes.
-    async fn ensure(&self, locked: Amount, actions: &[Action], have: Amount) -> Result<(), BucketError> {
+    /// Waits until a block has it.
+    pub(super) async fn finish(&self, launched: &Launched) -> Result<InBlock, ChainError> {
+        let sent = launched.sent.as_ref().map_err(Clone::clone)?;
+        let included = self.client.chain.finish(&self.key, sent).await?;
+        Ok(InBlock { height: included.height, is_own: included.tx == sent.id() })
+    }
+
+    /// Forgets which nonces this process has used: transactions with some of them may be lost.
+    pub(super) async fn forget_nonces(&self) {
+        self.client.chain.forget_nonces(self.account()).await;
+    }
+
+    /// Gives the bucket's account what a commit takes, beside the others on their way.
+    async fn ensure(&self, locked: Amount, actions: &[Action], have: Amount) -> Result<Reserved, BucketError> {
         let fees = self.client.fee_of(actions);
-        let (account, need) = (self.account(), locked.0.saturating_add(fees.0.saturating_mul(2)));
-        if need <= have.0 {
-            return Ok(());
+        let own = locked.0.saturating_add(fees.0.saturating_mul(2));
+        let others = self.reserved.fetch_add(own, Ordering::Relaxed);
+        let reserved = Reserved(Arc::clone(&self.reserved), own);
+        let (account, need) = (self.account(), own.saturating_add(others));
+        if need > have.0 {
+            self.fund(AddError::Funds { account, need: Amount(need), have }).await?;
         }
-        self.fund(AddError::Funds { account, need: Amount(need), have }).await
+        Ok(reserved)
     }
 
     /// Waits until what was committed is with validators that have more than two thirds of the power, and with so many
     /// holders that every k that are left know it.
-    async fn settle(&self, stored: &[&Uploaded], height: Height) -> Result<(), BucketError> {
+    pub(super) async fn settle(&self, stored: &[Arc<Uploaded>], height: Height) -> Result<(), BucketError> {
         let spreads = join_all(stored.iter().map(|stored| stored.spread(&self.client, height)));
         let (at_quorum, _) = futures::join!(self.client.chain.at_quorum(height), spreads);
-        Ok(at_quorum?)
+        at_quorum?;
+        *lock(&self.quorum_at) = Some(Instant::now());
+        Ok(())
     }
 
-    /// The outcome of a transaction whose sending failed: the height at which it is, or why the cell is not as it was
-    /// to be. Where the cell has moved, the commit may have been the move before the last.
-    async fn outcome(&self, error: ChainError, commit: &Commit<'_>) -> Result<Height, CommitError> {
+    /// The outcome of a commit whose sending failed: the height at which it is, or why the cell is not as it was to be.
+    /// Where the cell has moved, the commit may have been the move before the last.
+    pub(super) async fn outcome(
+        &self,
+        error: ChainError,
+        Launched { commit, .. }: &Launched,
+    ) -> Result<Height, CommitError> {
         let may_be_open = matches!(error, ChainError::NotIncluded { .. } | ChainError::NoNode { .. });
         let until = Instant::now() + OUTCOME_WAIT;
         loop {
             let (height, Cell { version, value }) = self.cell_at().await?;
             if version != commit.version {
-                return if value == commit.value { Ok(height) } else { Err(CommitError::Moved) };
+                return if value == commit.value { Ok(height) } else { Err(CommitError::Moved(height)) };
             }
             // Another transaction of the account came first: the same can be tried again.
             if matches!(error, ChainError::Overtaken { .. }) {
-                return Err(CommitError::Moved);
+                return Err(CommitError::Moved(height));
             }
             if !may_be_open || Instant::now() > until {
                 return Err(BucketError::from(error).into());
@@ -329,12 +401,6 @@ impl From<BucketError> for CommitError {
 
 impl From<ChainError> for CommitError {
     fn from(error: ChainError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<AddError> for CommitError {
-    fn from(error: AddError) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -1,10 +1,12 @@
 //! Makes batches: takes the changes that wait, judges them against the newest state, writes them as one object, and
-//! moves the cell. While one batch is stored and committed, the next one's changes gather.
+//! sends them on their way ([`Flight`]). While one is stored and committed, the next one's changes gather, and it is
+//! built on the one before without waiting until that is final.
 //!
-//! Where another writer moved the cell first, the new state is read and every change is judged again. What is read is
-//! read without a batch: the newest state is asked for, and its index walked.
+//! Where another writer moved the cell first, the new state is read and every change judged again, one batch at a time
+//! until one is final. What is read is read without a batch: the newest state is asked for, and its index walked.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
@@ -13,21 +15,21 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_proto::bucket::{Blob, IndexPage, Place, Reference, Run};
+use ostrakon_proto::bucket::{Blob, IndexPage, Reference, Run};
 use tokio::{
     io::AsyncRead,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep},
 };
 
 use super::{
     BucketError,
     change::{Change, Done},
-    depot::{Commit, CommitError, Depot},
+    depot::{Commit, Depot},
     draft::{BODIES, Batch, Draft},
+    flight::{Flight, Landing, Outcomes},
     index::{Index, View, named},
 };
-use crate::add::Uploaded;
 
 /// Bytes that are stored.
 pub(super) type Body<'a> = Pin<Box<dyn AsyncRead + Send + 'a>>;
@@ -42,6 +44,12 @@ const WAITING_KIB: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest first pause after another moved the cell; it doubles.
 const PAUSE_MS: u64 = 50;
+/// Batches on their way at most: more would be smaller ones, in more transactions.
+const FLIGHTS: u32 = 3;
+/// Changes that may come back: those of all batches on their way, and of the one that is made.
+const LOST: usize = 4 * CHANGES;
+/// While others are on their way, so long changes are waited for that may go together.
+const GATHER: Duration = Duration::from_millis(4);
 
 /// The writer of one bucket in this process.
 pub(super) struct Engine {
@@ -52,17 +60,27 @@ pub(super) struct Engine {
 }
 
 /// A change, and who waits for it.
-struct Job {
+pub(super) struct Job {
     change: Change,
     reply: oneshot::Sender<Result<Done, BucketError>>,
+    /// When it was tried first.
+    since: Option<Instant>,
 }
 
 impl Engine {
     /// Starts it. It ends when it is dropped, after what was given to it.
     pub(super) fn start(index: Index) -> Self {
         let (index, (queue, jobs)) = (Arc::new(index), mpsc::channel(QUEUE));
-        let writer = Writer { index: Arc::clone(&index), queue: queue.downgrade(), is_merging: Arc::default() };
-        tokio::spawn(writer.run(jobs));
+        let (lost, again) = mpsc::channel(LOST);
+        let writer = Writer {
+            index: Arc::clone(&index),
+            queue: queue.downgrade(),
+            lost,
+            places: Arc::new(Semaphore::new(usize::try_from(FLIGHTS).expect("a few"))),
+            is_contended: AtomicBool::new(false),
+            is_merging: Arc::default(),
+        };
+        tokio::spawn(Arc::new(writer).run(jobs, again));
         Self { index, queue, bodies: Arc::new(Semaphore::new(WAITING_KIB)) }
     }
 
@@ -70,70 +88,145 @@ impl Engine {
     pub(super) async fn change(&self, change: Change) -> Result<Done, BucketError> {
         let (reply, done) = oneshot::channel();
         let ended = || BucketError::Unavailable("the bucket's writer has ended: open the bucket again".to_owned());
-        self.queue.send(Job { change, reply }).await.map_err(|_| ended())?;
+        self.queue.send(Job { change, reply, since: None }).await.map_err(|_| ended())?;
         done.await.map_err(|_| ended())?
     }
 }
 
-/// The task that makes batches.
-struct Writer {
-    index: Arc<Index>,
+/// What makes batches, and waits for them.
+pub(super) struct Writer {
+    pub(super) index: Arc<Index>,
     queue: mpsc::WeakSender<Job>,
+    /// Changes of batches that failed since others moved the cell.
+    lost: mpsc::Sender<Job>,
+    /// A place for each batch on its way.
+    places: Arc<Semaphore>,
+    /// Whether batches go one at a time: since one failed, none was final.
+    pub(super) is_contended: AtomicBool,
     is_merging: Arc<AtomicBool>,
 }
 
+/// The state that a batch is made of.
+pub(super) struct Base {
+    view: Arc<View>,
+    /// The batch that makes it the state, where that is on its way.
+    before: Option<Landing>,
+    /// Whether it was the newest when this batch began.
+    is_newest: bool,
+}
+
+/// A batch that is stored, or what is to be told where it would change nothing.
+enum Prepared {
+    Batch(Box<(Commit, View, Outcomes)>),
+    Nothing(Outcomes),
+}
+
 impl Writer {
-    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let mut left = None;
-        while let Some(first) = match left.take() {
-            Some(job) => Some(job),
-            None => jobs.recv().await,
-        } {
-            let mut batch = vec![first];
-            while batch.len() < CHANGES
-                && let Ok(job) = jobs.try_recv()
-            {
-                if !fits(&batch, &job) {
-                    left = Some(job);
-                    break;
-                }
-                batch.push(job);
+    async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<Job>, mut lost: mpsc::Receiver<Job>) {
+        let (mut left, mut base, mut pause) = (VecDeque::new(), None, PAUSE_MS);
+        while let Some(first) = self.next(&mut left, &mut jobs, &mut lost).await {
+            left.push_front(first);
+            if self.places.available_permits() < usize::try_from(FLIGHTS).expect("a few") {
+                sleep(GATHER).await;
             }
-            Box::pin(self.write(batch)).await;
+            let place = self.place().await;
+            if self.is_contended.load(Ordering::Relaxed) {
+                let [chance] = self.index.depot.random::<1>();
+                sleep(Duration::from_millis(pause * u64::from(chance) / 255)).await;
+                (pause, base) = ((pause * 2).min(2_000), None);
+            } else {
+                pause = PAUSE_MS;
+            }
+            while let Ok(job) = lost.try_recv() {
+                left.push_front(job);
+            }
+            base = Box::pin(self.write(gather(&mut left, &mut jobs), base, place)).await;
         }
     }
 
-    /// Makes these changes, and tells who waits for them.
-    async fn write(&self, jobs: Vec<Job>) {
-        let (start, mut pause) = (Instant::now(), PAUSE_MS);
-        let (mut view, mut is_newest) = (self.index.known(), false);
+    /// The next change; `None` when there will be no more.
+    async fn next(
+        &self,
+        left: &mut VecDeque<Job>,
+        jobs: &mut mpsc::Receiver<Job>,
+        lost: &mut mpsc::Receiver<Job>,
+    ) -> Option<Job> {
+        if let Some(job) = left.pop_front() {
+            return Some(job);
+        }
+        let job = tokio::select! { biased;
+            job = lost.recv() => job,
+            job = jobs.recv() => job,
+        };
+        if job.is_some() {
+            return job;
+        }
+        // What is on its way may come back.
+        let _all = self.places.acquire_many(FLIGHTS).await;
+        lost.try_recv().ok()
+    }
+
+    /// A place for a batch; after a failure all of them, so that none other is on its way.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let places = || Arc::clone(&self.places);
+        let one = places().acquire_owned().await.ok();
+        if !self.is_contended.load(Ordering::Relaxed) {
+            return one;
+        }
+        drop(one);
+        places().acquire_many_owned(FLIGHTS).await.ok()
+    }
+
+    /// Sends a batch of these changes on its way, or tells who waits for them why not. Returns what the next batch is
+    /// built on, if not on what is known then.
+    async fn write(
+        self: &Arc<Self>,
+        jobs: Vec<Job>,
+        base: Option<Base>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Option<Base> {
+        let jobs: Vec<Job> =
+            jobs.into_iter().map(|job| Job { since: job.since.or_else(|| Some(Instant::now())), ..job }).collect();
+        let mut base = match base.filter(|base| base.before.as_ref().is_some_and(Landing::is_on_its_way)) {
+            Some(base) => base,
+            None if self.is_contended.load(Ordering::Relaxed) => match self.newest().await {
+                Ok(base) => base,
+                Err(error) => return refuse(jobs, &error),
+            },
+            None => Base { view: self.index.known(), before: None, is_newest: false },
+        };
         loop {
-            match self.try_write(&view, is_newest, &jobs).await {
-                Ok(Tried::Done(outcomes)) => {
-                    self.merge();
-                    return jobs.into_iter().zip(outcomes).for_each(|(job, done)| _ = job.reply.send(done));
+            match self.prepare(&base, &jobs).await {
+                // Nothing is committed, which would show whether this was the newest state.
+                Ok(Prepared::Nothing(_)) if base.before.is_none() && !base.is_newest => {}
+                Ok(Prepared::Nothing(outcomes)) => {
+                    let (writer, before) = (Arc::clone(self), base.before.clone());
+                    tokio::spawn(async move { writer.tell(before, (jobs, outcomes), place).await });
+                    return Some(base);
                 }
-                Ok(Tried::Moved) if start.elapsed() >= PATIENCE => return refuse(jobs, &BucketError::Busy),
-                Ok(Tried::Moved) => {
-                    let [chance] = self.index.depot.random::<1>();
-                    sleep(Duration::from_millis(pause * u64::from(chance) / 255)).await;
-                    pause = (pause * 2).min(2_000);
-                }
-                Ok(Tried::Outdated) => {}
+                Ok(Prepared::Batch(batch)) => return self.launch(&base, *batch, (jobs, place)).await,
                 // What the state is in was released: others have moved on.
-                Err(BucketError::Replaced) if start.elapsed() < PATIENCE => {}
+                Err(BucketError::Replaced) if base.before.is_some() => {
+                    self.again(jobs).await;
+                    return None;
+                }
+                Err(BucketError::Replaced) if !base.is_newest => {}
                 Err(error) => return refuse(jobs, &error),
             }
-            view = match self.index.view_to_judge().await {
-                Ok(view) => view,
+            base = match self.newest().await {
+                Ok(base) => base,
                 Err(error) => return refuse(jobs, &error),
             };
-            is_newest = true;
         }
     }
 
-    async fn try_write(&self, view: &View, is_newest: bool, jobs: &[Job]) -> Result<Tried, BucketError> {
-        let mut draft = Draft::new(&self.index, view);
+    async fn newest(&self) -> Result<Base, BucketError> {
+        Ok(Base { view: self.index.view_to_judge().await?, before: None, is_newest: true })
+    }
+
+    /// Judges changes, and stores a batch of those that may be made.
+    async fn prepare(&self, base: &Base, jobs: &[Job]) -> Result<Prepared, BucketError> {
+        let (index, mut draft) = (&self.index, Draft::new(&self.index, &base.view));
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job.change.make(&mut draft).await {
@@ -148,51 +241,67 @@ impl Writer {
             }
         }
         if draft.is_empty() {
-            // Nothing is committed, which would show whether this was the newest state.
-            return Ok(if is_newest { Tried::Done(outcomes) } else { Tried::Outdated });
+            return Ok(Prepared::Nothing(outcomes));
         }
         let extents = jobs.iter().map(|job| job.change.extents()).fold(0, usize::saturating_add);
-        self.index.depot.check_quorum().await?;
-        let batch = draft.finish(Depot::releases(extents)).await?;
-        match self.commit(view, batch).await {
-            Ok(()) => Ok(Tried::Done(outcomes)),
-            Err(CommitError::Moved) => Ok(Tried::Moved),
-            Err(CommitError::Failed(error)) => Err(error),
-        }
-    }
-
-    async fn commit(&self, view: &View, batch: Batch) -> Result<(), CommitError> {
-        let Batch { bytes, head, stored, released } = batch;
-        let (index, size) = (&self.index, u64::try_from(bytes.len()).expect("a few MiB"));
-        let salt = index.depot.random();
+        index.depot.check_quorum().await?;
+        let Batch { bytes, head, mut stored, released } = draft.finish(Depot::releases(extents)).await?;
+        let (size, salt) = (u64::try_from(bytes.len()).expect("a few MiB"), index.depot.random());
         let body = Box::pin(std::io::Cursor::new(bytes.clone()));
-        let own = index.depot.store(body, Some(size), index.secret.blob_key(&salt)).await?;
+        let storing = index.depot.store(body, Some(size), index.secret.blob_key(&salt));
+        // What the commit will ask for is asked for meanwhile.
+        let (own, ()) = futures::try_join!(storing, index.depot.look_ahead())?;
         let blob = Blob { object: own.object, salt };
+        stored.push(Arc::new(own));
         let value = Some(index.secret.seal(&Reference { blob, size }, index.depot.random()));
-        let stored: Vec<&Uploaded> = stored.iter().map(|stored| &**stored).chain([&own]).collect();
-        let commit = Commit { stored, released: &released, version: view.version, value };
-        match index.depot.commit(commit).await {
-            Ok(version) => {
-                let head = named(head, blob);
-                head.runs.first().iter().for_each(|run| self.keep(run, &bytes));
-                if let Some(version) = version {
-                    index.learn(View { version, batch: Some((blob, size)), head });
-                }
-                Ok(())
-            }
-            // The next batch has recorded this one, if it was committed.
-            Err(CommitError::Moved) => match self.was_committed(&blob).await? {
-                true => Ok(()),
-                false => Err(CommitError::Moved),
-            },
-            failed => failed.map(|_| ()),
-        }
+        let version = base.view.version;
+        let after = base.before.as_ref().map(Landing::order);
+        let commit = Commit { stored, released, after, version, value };
+        let head = named(head, blob);
+        head.runs.first().iter().for_each(|run| self.keep(run, &bytes));
+        index.hold(blob.object, bytes);
+        let view = View { version, batch: Some((blob, size)), head };
+        Ok(Prepared::Batch(Box::new((commit, view, outcomes))))
     }
 
-    async fn was_committed(&self, blob: &Blob) -> Result<bool, BucketError> {
-        let view = self.index.view_to_judge().await?;
-        let is_newest = view.batch.is_some_and(|(newest, _)| newest == *blob);
-        Ok(is_newest || self.index.find(&view, &Place::blob(&blob.object)).await?.is_some())
+    /// Submits a batch, and has it waited for.
+    async fn launch(
+        self: &Arc<Self>,
+        base: &Base,
+        (commit, mut view, outcomes): (Commit, View, Outcomes),
+        (jobs, place): (Vec<Job>, Option<OwnedSemaphorePermit>),
+    ) -> Option<Base> {
+        let blob = view.batch.map(|(blob, _)| blob)?;
+        let launched = match self.index.depot.launch(commit).await {
+            Ok(launched) => launched,
+            Err(error) => {
+                self.index.let_go(&blob.object);
+                return refuse(jobs, &error);
+            }
+        };
+        let version = launched.version_after();
+        view.version = version.unwrap_or(view.version);
+        let view = Arc::new(view);
+        let (flight, landing) = Flight::new(launched, (blob, Arc::clone(&view)), base.before.clone());
+        let landed = Arc::clone(self).land(flight, (jobs, outcomes), place);
+        if version.is_none() {
+            // No node took it, so none may follow it before it is known what became of it.
+            landed.await;
+            return None;
+        }
+        tokio::spawn(landed);
+        Some(Base { view, before: Some(landing), is_newest: false })
+    }
+
+    /// Has these judged again, unless they were for too long.
+    pub(super) async fn again(&self, jobs: Vec<Job>) {
+        self.is_contended.store(true, Ordering::Relaxed);
+        for job in jobs {
+            match job.since.is_some_and(|since| since.elapsed() >= PATIENCE) {
+                true => _ = job.reply.send(Err(BucketError::Busy)),
+                false => _ = self.lost.send(job).await,
+            }
+        }
     }
 
     /// Keeps the page that leads to what was just written.
@@ -205,7 +314,7 @@ impl Writer {
     }
 
     /// Merges runs in the background, where there are many of a level, unless that is in progress.
-    fn merge(&self) {
+    pub(super) fn merge(&self) {
         let Some(runs) = super::merge::due(&self.index.known()) else { return };
         let Some(queue) = self.queue.upgrade() else { return };
         if self.is_merging.swap(true, Ordering::Relaxed) {
@@ -213,33 +322,43 @@ impl Writer {
         }
         let (index, is_merging) = (Arc::clone(&self.index), Arc::clone(&self.is_merging));
         tokio::spawn(async move {
-            let merged = super::merge::merged(&index, runs).await;
-            is_merging.store(false, Ordering::Relaxed);
-            match merged {
-                Ok(change) => _ = queue.send(Job { change, reply: oneshot::channel().0 }).await,
+            match super::merge::merged(&index, runs).await {
+                Ok(change) => {
+                    let (reply, done) = oneshot::channel();
+                    let _ended = queue.send(Job { change, reply, since: None }).await;
+                    let _dropped = done.await;
+                }
                 Err(error) => tracing::warn!(%error, "cannot merge runs of a bucket's index: trying again later"),
             }
+            is_merging.store(false, Ordering::Relaxed);
         });
     }
 }
 
-/// The outcome of an attempt.
-enum Tried {
-    Done(Vec<Result<Done, BucketError>>),
-    /// Another moved the cell.
-    Moved,
-    /// Nothing is to be committed, by a state that may not be the newest.
-    Outdated,
+/// As many of the changes that wait as fit one batch, at least one if there is one.
+fn gather(left: &mut VecDeque<Job>, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let (mut batch, mut bytes, mut extents) = (Vec::new(), 0_usize, 0_usize);
+    while batch.len() < CHANGES
+        && let Some(job) = left.pop_front().or_else(|| jobs.try_recv().ok())
+    {
+        bytes = bytes.saturating_add(job.change.inline());
+        extents = extents.saturating_add(job.change.extents());
+        if !batch.is_empty() && (bytes > BODIES || extents > Depot::extents()) {
+            left.push_front(job);
+            break;
+        }
+        batch.push(job);
+    }
+    batch
 }
 
-/// Whether a change fits the batch of these.
-fn fits(batch: &[Job], job: &Job) -> bool {
-    let all = || batch.iter().chain([job]).map(|job| &job.change);
-    let bytes = all().map(Change::inline).fold(0, usize::saturating_add);
-    let extents = all().map(Change::extents).fold(0, usize::saturating_add);
-    bytes <= BODIES && extents <= Depot::extents()
+/// Tells who waits for these what became of them.
+pub(super) fn reply(jobs: Vec<Job>, outcomes: Outcomes) {
+    jobs.into_iter().zip(outcomes).for_each(|(job, done)| _ = job.reply.send(done));
 }
 
-fn refuse(jobs: Vec<Job>, error: &BucketError) {
+/// Tells who waits for these why they were not made; nothing is to be built on them.
+pub(super) fn refuse<T>(jobs: Vec<Job>, error: &BucketError) -> Option<T> {
     jobs.into_iter().for_each(|job| _ = job.reply.send(Err(error.clone())));
+    None
 }

@@ -2,9 +2,12 @@
 //!
 //! Pages are read as they are needed and the last are kept, so memory does not grow with the bucket.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -40,6 +43,8 @@ pub(super) struct Index {
     pub(super) depot: Depot,
     pub(super) secret: BucketSecret,
     pages: Mutex<LruCache<(ObjectId, u64), Arc<IndexPage>>>,
+    /// Batches on their way, which nobody else has yet.
+    held: Mutex<BTreeMap<ObjectId, Bytes>>,
     /// The newest state that was read.
     newest: Mutex<Arc<View>>,
     is_stale: AtomicBool,
@@ -47,8 +52,8 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(depot: Depot, secret: BucketSecret) -> Self {
-        let (pages, newest) = (Mutex::new(LruCache::new(PAGES)), Mutex::default());
-        Self { depot, secret, pages, newest, is_stale: AtomicBool::new(false) }
+        let (pages, held, newest) = (Mutex::new(LruCache::new(PAGES)), Mutex::default(), Mutex::default());
+        Self { depot, secret, pages, held, newest, is_stale: AtomicBool::new(false) }
     }
 
     /// The newest state, for reading: what was acknowledged to anyone before this is called is in it. Where too few
@@ -92,7 +97,9 @@ impl Index {
                 View { version, batch: Some((reference.blob, reference.size)), head }
             }
         };
-        Ok(self.learn(view))
+        let view = Arc::new(view);
+        self.learn(Arc::clone(&view));
+        Ok(view)
     }
 
     /// Whether others may have changed what was read last, for too few validators responded.
@@ -106,12 +113,21 @@ impl Index {
     }
 
     /// This state is the newest, unless a newer one is known.
-    pub(super) fn learn(&self, view: View) -> Arc<View> {
-        let (view, mut newest) = (Arc::new(view), lock(&self.newest));
+    pub(super) fn learn(&self, view: Arc<View>) {
+        let mut newest = lock(&self.newest);
         if view.version > newest.version {
-            *newest = Arc::clone(&view);
+            *newest = view;
         }
-        view
+    }
+
+    /// Keeps a batch that is on its way, to be read before it is on the ledger.
+    pub(super) fn hold(&self, object: ObjectId, batch: Bytes) {
+        lock(&self.held).insert(object, batch);
+    }
+
+    /// The batch is on the ledger, or came to nothing.
+    pub(super) fn let_go(&self, object: &ObjectId) {
+        lock(&self.held).remove(object);
     }
 
     /// What is at a place, by the newest state.
@@ -201,6 +217,11 @@ impl Index {
     }
 
     async fn bytes(&self, blob: &Blob, range: std::ops::Range<u64>) -> Result<Vec<u8>, BucketError> {
+        if let Some(batch) = lock(&self.held).get(&blob.object) {
+            let bytes = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+            let bytes = bytes.and_then(|(start, end)| batch.get(start..end));
+            return bytes.map(<[u8]>::to_vec).ok_or(bucket::BucketError::Place { offset: range.start }.into());
+        }
         let parts: Vec<Bytes> = self.stream(blob, range).try_collect().await?;
         Ok(parts.concat())
     }

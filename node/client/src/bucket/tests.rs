@@ -8,6 +8,8 @@ use crate::{
     fake::{Fault, World},
 };
 
+mod pipelined;
+
 async fn put(bucket: &Bucket, key: &str, body: &[u8]) -> PutDone {
     bucket.put(key, Put::new(std::io::Cursor::new(body.to_vec()))).await.expect("put")
 }
@@ -302,8 +304,8 @@ async fn what_is_refused_stays_with_nobody() {
     let world = World::new(14);
     let (_client, bucket) = bucket(&world).await;
     let large = vec![7; 3_000_000];
-    let check = Box::new(|_| Err("another MD5".to_owned()));
-    let wrong = Put { check, size: Some(3_000_000), ..Put::new(&large[..]) };
+    let check = |_: &Computed| Err("another MD5".to_owned());
+    let wrong = Put { check: Box::new(check), size: Some(3_000_000), ..Put::new(&large[..]) };
     let refused = bucket.put("a", wrong).await.expect_err("refused");
     assert!(matches!(&refused, BucketError::Check(why) if why == "another MD5"), "{refused}");
     let short = Put { size: Some(4_000_000), ..Put::new(&large[..]) };

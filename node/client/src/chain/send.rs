@@ -64,6 +64,25 @@ pub(crate) enum Overtaken {
     Report,
 }
 
+/// A transaction of which nobody has said how it ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    tx: Tx,
+    /// Why it fails, if the node that took it reported it.
+    failing: Option<ChainError>,
+}
+
+impl Sent {
+    pub(crate) fn id(&self) -> TxId {
+        self.tx.id()
+    }
+
+    /// Its nonce.
+    pub(crate) fn nonce(&self) -> u64 {
+        self.tx.body.nonce
+    }
+}
+
 /// A transaction that a node took.
 struct Submitted {
     /// Which of the actions it is for.
@@ -124,6 +143,37 @@ impl Chain {
             Some(error) if done.len() < actions.len() => Err(error),
             _ => Ok(done.into_values().collect()),
         }
+    }
+
+    /// Signs this with the next nonce, and hands it to a node. Those that follow are signed with the nonces after it.
+    pub(crate) async fn begin(&self, key: &Keypair, action: Action) -> Result<Sent, ChainError> {
+        let mut submitted = self.submit_batch(key, &[(0, &action)]).await?;
+        let Submitted { tx, failing, .. } = submitted.pop().expect("one action is submitted, or an error says why not");
+        Ok(Sent { tx, failing })
+    }
+
+    /// Waits until it is in a block. One that has become too cheap is signed again, with another nonce.
+    pub(crate) async fn finish(&self, key: &Keypair, sent: &Sent) -> Result<Included, ChainError> {
+        let Sent { tx, failing } = sent;
+        let (before, none) = (vec![tx.id()], Events::none());
+        match self.settle(tx, &none).await {
+            Fate::Included(included) => Ok(included),
+            Fate::Charged(height) => Err(failing.clone().unwrap_or(ChainError::Charged { tx: tx.id(), height })),
+            Fate::Overtaken(tx) => Err(ChainError::Overtaken { tx }),
+            Fate::Failed(error) => Err(error),
+            Fate::Cheap(_) => match self.send(key, vec![tx.body.action.clone()], Overtaken::Report, &none).await {
+                Err(ChainError::Overtaken { tx }) => match self.fate_of_all(Some(&before), Fate::Overtaken(tx)).await {
+                    Fate::Included(included) => Ok(included),
+                    _ => Err(ChainError::Overtaken { tx }),
+                },
+                sent => sent?.pop().ok_or(ChainError::NotIncluded { tx: tx.id(), until: tx.body.valid_until }),
+            },
+        }
+    }
+
+    /// What was remembered of the account's next nonce may be wrong.
+    pub(crate) async fn forget_nonces(&self, account: AccountId) {
+        self.inner.nonces.forget(&account).await;
     }
 
     /// What was signed before for the same and found too cheap may be what took the nonce in the end.

@@ -6,7 +6,7 @@ use ostrakon_proto::{
     codec,
     id::{Amount, Height, NodeId, TxId},
     ledger::{
-        CheckedTx, Pending, Proposer, Rules, history, propose,
+        CheckedTx, Pending, ProposedBlock, Proposer, Rules, TxError, history, propose,
         repair::tickets,
         state::{Key, Records},
         tree::prove,
@@ -138,10 +138,37 @@ impl Shared {
         if tx.body.action.parts().iter().any(refused) {
             return Err(Refusal::new(RefusalCode::Invalid, "this extent is refused"));
         }
+        if std::mem::take(&mut self.forgets) {
+            return Ok(());
+        }
         if std::mem::take(&mut self.rush) {
             return self.decide(self.crowd());
         }
-        self.decide(vec![tx])
+        let Some(waiting) = &mut self.waiting else { return self.decide(vec![tx]) };
+        let TxBody { account, nonce, .. } = tx.body;
+        let is_taken = |other: &Tx| (other.body.account, other.body.nonce) == (account, nonce) && other.id() != tx.id();
+        if nonce < self.ledger.account(&account).nonce || waiting.iter().any(is_taken) {
+            return Err(Refusal::new(RefusalCode::Nonce, "another has this nonce"));
+        }
+        if waiting.iter().all(|other| other.id() != tx.id()) {
+            waiting.push(tx);
+        }
+        Ok(())
+    }
+
+    /// Makes a block of what waits, but for what comes after something that is missing.
+    pub(super) fn decide_waiting(&mut self) {
+        let mut txs = self.waiting.replace(Vec::new()).unwrap();
+        txs.sort_by_key(|tx| (tx.body.account, tx.body.nonce));
+        let proposal = self.propose(txs.clone()).unwrap();
+        let is_bad = |(tx, error): &(TxId, TxError)| (!matches!(error, TxError::Nonce { .. })).then_some(*tx);
+        let bad: Vec<TxId> = proposal.rejected.iter().filter_map(is_bad).collect();
+        self.commit(proposal);
+        txs.retain(|tx| {
+            let next = self.ledger.account(&tx.body.account).nonce;
+            tx.body.nonce >= next && !bad.contains(&tx.id())
+        });
+        self.waiting = Some(txs);
     }
 
     /// Transfers that make more than half a block.
@@ -161,22 +188,31 @@ impl Shared {
 
     /// Makes a block of these, or none when one of them is refused.
     pub(super) fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
+        let proposal = self.propose(txs)?;
+        if let Some((_, error)) = proposal.rejected.first() {
+            return Err(Refusal::new(RefusalCode::Invalid, error));
+        }
+        self.commit(proposal);
+        Ok(())
+    }
+
+    /// The next block, with those of these that may be in it.
+    fn propose(&self, txs: Vec<Tx>) -> Result<ProposedBlock, Refusal> {
         let keys = validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
         let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
         let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
         let txs = txs.map_err(|error| Refusal::new(RefusalCode::Invalid, error))?;
-        let proposal = propose(&self.rules, &self.ledger, Pending::txs(&txs), &proposer).expect("rules that are known");
-        if let Some((_, error)) = proposal.rejected.first() {
-            return Err(Refusal::new(RefusalCode::Invalid, error));
-        }
+        Ok(propose(&self.rules, &self.ledger, Pending::txs(&txs), &proposer).expect("rules that are known"))
+    }
+
+    fn commit(&mut self, proposal: ProposedBlock) {
         self.ledger.commit(&proposal.changes);
         self.rules = Rules::at(self.rules.chain, &self.ledger);
         self.history.extend(proposal.changes.history.iter().copied());
-        let decided = decide(&self.rules, proposal.block, &keys);
+        let decided = decide(&self.rules, proposal.block, &validator());
         self.places.extend(decided.block.places().map(|(_, tx)| (tx.id(), self.decided.len())));
         self.decided.push(decided);
-        Ok(())
     }
 
     pub(super) fn past_block(&self, height: Height) -> PastBlock {
