@@ -11,6 +11,7 @@ mod account;
 mod blobs;
 mod catalogue;
 mod change;
+mod contest;
 mod depot;
 mod digest;
 mod draft;

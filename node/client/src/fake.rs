@@ -66,7 +66,7 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<NodeId>,
     shared: Arc<Mutex<Shared>>,
     now_ms: Arc<AtomicU64>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 struct Shared {
@@ -81,16 +81,30 @@ struct Shared {
     pub(crate) puts: Puts,
     /// How often all nodes forgot all uploads.
     forgotten: u32,
-    /// Transactions that wait for the next block, where they do.
+    intake: Intake,
+    /// No node lists who is at fault.
+    hides_faults: bool,
+}
+
+/// What is done with transactions.
+#[derive(Default)]
+struct Intake {
+    /// Those that wait for the next block, where blocks take their time.
     waiting: Option<Vec<Tx>>,
     /// Commits of this extent are refused.
     refused: Option<u32>,
-    /// The next transaction is taken and forgotten, and others fill a block instead of it.
-    rush: bool,
-    /// The next transaction is taken and forgotten.
-    forgets: bool,
-    /// No node lists who is at fault.
-    hides_faults: bool,
+    next: NextTx,
+}
+
+/// What is done with the next transaction.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum NextTx {
+    #[default]
+    Taken,
+    /// It is taken and forgotten.
+    Forgotten,
+    /// It is taken and forgotten, and others fill a block instead of it.
+    Overtaken,
 }
 
 /// What all holders together took.
@@ -123,8 +137,8 @@ impl World {
     pub(crate) fn slow(nodes: u8, block: Duration, config: SimConfig, seed: u64) -> Self {
         let mut world = Self::with(nodes, config, seed);
         let shared = Arc::clone(&world.shared);
-        lock(&shared).waiting = Some(Vec::new());
-        world._tasks.spawn(async move {
+        lock(&shared).intake.waiting = Some(Vec::new());
+        world.tasks.spawn(async move {
             loop {
                 tokio::time::sleep(block).await;
                 lock(&shared).decide_waiting();
@@ -190,10 +204,7 @@ impl World {
             reads: Vec::new(),
             puts: Puts::default(),
             forgotten: 0,
-            waiting: None,
-            refused: None,
-            rush: false,
-            forgets: false,
+            intake: Intake::default(),
             hides_faults: false,
         }));
         // Genesis is signed by nobody: what is proven begins with a block.
@@ -210,7 +221,7 @@ impl World {
             });
         }
         let nodes = (0..nodes).map(|number| key(number).public()).collect();
-        Self { network, genesis, nodes, shared, now_ms: Arc::default(), _tasks: tasks }
+        Self { network, genesis, nodes, shared, now_ms: Arc::default(), tasks }
     }
 
     /// What time all clients have.
@@ -267,12 +278,12 @@ impl World {
 
     /// The ledger refuses commits of this extent; or of none.
     pub(crate) fn refuse_extent(&self, extent: Option<u32>) {
-        lock(&self.shared).refused = extent;
+        lock(&self.shared).intake.refused = extent;
     }
 
     /// The next transaction is taken and forgotten.
     pub(crate) fn forget_next(&self) {
-        lock(&self.shared).forgets = true;
+        lock(&self.shared).intake.next = NextTx::Forgotten;
     }
 
     /// No node lists who is at fault any more.
@@ -282,7 +293,7 @@ impl World {
 
     /// The next transaction is taken and forgotten, and others fill a block instead of it.
     pub(crate) fn rush_next(&self) {
-        lock(&self.shared).rush = true;
+        lock(&self.shared).intake.next = NextTx::Overtaken;
     }
 
     /// Puts these into one block: what each of these accounts does next.

@@ -65,19 +65,19 @@ struct Kept {
     /// When its first lease ends.
     lease_end: Option<Epoch>,
     /// When it was compacted last.
-    walk: Option<Walk>,
+    walk: Option<LastWalk>,
 }
 
 /// A walk through a bucket's index.
 #[derive(Clone, Copy)]
-struct Walk {
+struct LastWalk {
     /// Of which version.
     version: u64,
     ended: Instant,
     took: Duration,
 }
 
-impl Walk {
+impl LastWalk {
     /// Whether the next one is due: walks take a bounded part of the time, however large the bucket is.
     fn is_over(&self, version: u64) -> bool {
         let since = self.ended.elapsed();
@@ -321,7 +321,7 @@ impl Buckets {
             return Ok(Compacted::default());
         }
         let done = bucket.compact().await?;
-        let walk = Walk { version, ended: Instant::now(), took: began.elapsed() };
+        let walk = LastWalk { version, ended: Instant::now(), took: began.elapsed() };
         lock(&self.inner.kept).entry(bucket.name().to_owned()).or_default().walk = Some(walk);
         Ok(done)
     }
@@ -408,7 +408,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn walks_take_a_part_of_the_time() {
-        let walk = Walk { version: 3, ended: Instant::now(), took: Duration::from_secs(2) };
+        let walk = LastWalk { version: 3, ended: Instant::now(), took: Duration::from_secs(2) };
         let check = async |after, version, expect| {
             tokio::time::sleep_until(walk.ended + Duration::from_secs(after)).await;
             assert_eq!(walk.is_over(version), expect, "{after} s, version {version}");

@@ -62,6 +62,8 @@ pub(super) struct Depot {
     quorum_at: Mutex<Option<Instant>>,
     /// Micro-obols that commits on their way will take.
     reserved: Arc<AtomicU64>,
+    /// The nonce after that of the last commit; 0 where none is expected.
+    next_nonce: AtomicU64,
 }
 
 /// The bucket's cell on the ledger.
@@ -90,6 +92,8 @@ pub(super) struct Commit {
 pub(super) struct Launched {
     sent: Result<Sent, ChainError>,
     commit: Commit,
+    /// Whether another machine has used the account since the last one.
+    pub(super) is_disturbed: bool,
     _reserved: Reserved,
 }
 
@@ -138,8 +142,8 @@ impl Launched {
 impl Depot {
     pub(super) fn new((client, owner): (Client, Client), key: Keypair, cell: [u8; 32], epochs: u64) -> Self {
         let blobs = Arc::new(Blobs::new(client.clone()));
-        let (quorum_at, reserved) = Default::default();
-        Self { client, owner, key, cell, blobs, epochs, quorum_at, reserved }
+        let (quorum_at, reserved, next_nonce) = Default::default();
+        Self { client, owner, key, cell, blobs, epochs, quorum_at, reserved, next_nonce }
     }
 
     fn account(&self) -> AccountId {
@@ -238,7 +242,7 @@ impl Depot {
         actions.extend(commit.after.map(Action::SetRenewal));
         let release = |object: ObjectId| move |extent| Action::Release(Release { object, extent });
         actions.extend(commit.released.iter().flat_map(|(object, extents)| (0..*extents).map(release(*object))));
-        let _reserved = self.ensure(locked, &actions, funds.balance).await?;
+        let reserved = self.ensure(locked, &actions, funds.balance).await?;
         let set = SetName { name: self.cell, version: commit.version, value: commit.value.clone() };
         // What does not fit one transaction with the cell comes before it: large objects, which nothing names yet.
         let before = actions.len().saturating_sub(BESIDE + FOR_EXTENT + FOR_ORDER);
@@ -246,9 +250,15 @@ impl Depot {
         last.push(Action::SetName(set));
         if !actions.is_empty() {
             self.client.chain.send(&self.key, batches(actions), Overtaken::Repeat, &Events::none()).await?;
+            self.next_nonce.store(0, Ordering::Relaxed);
         }
         let together = Action::Together(Together::new(last).expect("16 actions at most, of which one sets a name"));
-        Ok(Launched { sent: self.client.chain.begin(&self.key, together).await, commit, _reserved })
+        let sent = self.client.chain.begin(&self.key, together).await;
+        let nonce = sent.as_ref().ok().map(Sent::nonce);
+        let next = nonce.map_or(0, |nonce| nonce.saturating_add(1));
+        let expected = self.next_nonce.swap(next, Ordering::Relaxed);
+        let is_disturbed = expected > 0 && nonce.is_some_and(|nonce| nonce > expected);
+        Ok(Launched { sent, commit, is_disturbed, _reserved: reserved })
     }
 
     /// Waits until a block has it.

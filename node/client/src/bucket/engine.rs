@@ -2,8 +2,7 @@
 //! sends them on their way ([`Flight`]). While one is stored and committed, the next one's changes gather, and it is
 //! built on the one before without waiting until that is final.
 //!
-//! Where another writer moved the cell first, the new state is read and every change judged again, one batch at a time
-//! until one is final. What is read is read without a batch: the newest state is asked for, and its index walked.
+//! Where another writer moved the cell first, the new state is read and every change judged again ([`Contest`]). What is read is read without a batch: the newest state is asked for, and its index walked.
 
 use std::{
     collections::VecDeque,
@@ -25,6 +24,7 @@ use tokio::{
 use super::{
     BucketError,
     change::{Change, Done},
+    contest::Contest,
     depot::{Commit, Depot},
     draft::{BODIES, Batch, Draft},
     flight::{Flight, Landing, Outcomes},
@@ -42,8 +42,6 @@ const CHANGES: usize = 1_024;
 const WAITING_KIB: usize = 64 * 1024;
 /// How long a change is tried while others move the cell.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest first pause after another moved the cell; it doubles.
-const PAUSE_MS: u64 = 50;
 /// Batches on their way at most: more would be smaller ones, in more transactions.
 const FLIGHTS: u32 = 3;
 /// Changes that may come back: those of all batches on their way, and of the one that is made.
@@ -77,7 +75,7 @@ impl Engine {
             queue: queue.downgrade(),
             lost,
             places: Arc::new(Semaphore::new(usize::try_from(FLIGHTS).expect("a few"))),
-            is_contended: AtomicBool::new(false),
+            contest: Contest::default(),
             is_merging: Arc::default(),
         };
         tokio::spawn(Arc::new(writer).run(jobs, again));
@@ -101,8 +99,8 @@ pub(super) struct Writer {
     lost: mpsc::Sender<Job>,
     /// A place for each batch on its way.
     places: Arc<Semaphore>,
-    /// Whether batches go one at a time: since one failed, none was final.
-    pub(super) is_contended: AtomicBool,
+    /// Turns with other writers.
+    pub(super) contest: Contest,
     is_merging: Arc<AtomicBool>,
 }
 
@@ -123,19 +121,17 @@ enum Prepared {
 
 impl Writer {
     async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<Job>, mut lost: mpsc::Receiver<Job>) {
-        let (mut left, mut base, mut pause) = (VecDeque::new(), None, PAUSE_MS);
+        let (mut left, mut base) = (VecDeque::new(), None);
         while let Some(first) = self.next(&mut left, &mut jobs, &mut lost).await {
             left.push_front(first);
             if self.places.available_permits() < usize::try_from(FLIGHTS).expect("a few") {
                 sleep(GATHER).await;
             }
             let place = self.place().await;
-            if self.is_contended.load(Ordering::Relaxed) {
-                let [chance] = self.index.depot.random::<1>();
-                sleep(Duration::from_millis(pause * u64::from(chance) / 255)).await;
-                (pause, base) = ((pause * 2).min(2_000), None);
-            } else {
-                pause = PAUSE_MS;
+            if place.as_ref().is_some_and(is_whole) {
+                let [chance] = self.index.depot.random();
+                sleep(self.contest.pause(chance)).await;
+                base = None;
             }
             while let Ok(job) = lost.try_recv() {
                 left.push_front(job);
@@ -166,11 +162,11 @@ impl Writer {
         lost.try_recv().ok()
     }
 
-    /// A place for a batch; after a failure all of them, so that none other is on its way.
+    /// A place for a batch; where others write, all of them, so that none other is on its way.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
         let places = || Arc::clone(&self.places);
         let one = places().acquire_owned().await.ok();
-        if !self.is_contended.load(Ordering::Relaxed) {
+        if !self.contest.is_on() {
             return one;
         }
         drop(one);
@@ -189,9 +185,12 @@ impl Writer {
             jobs.into_iter().map(|job| Job { since: job.since.or_else(|| Some(Instant::now())), ..job }).collect();
         let mut base = match base.filter(|base| base.before.as_ref().is_some_and(Landing::is_on_its_way)) {
             Some(base) => base,
-            None if self.is_contended.load(Ordering::Relaxed) => match self.newest().await {
+            None if self.contest.is_on() => match self.newest().await {
                 Ok(base) => base,
-                Err(error) => return refuse(jobs, &error),
+                Err(error) => {
+                    refuse(jobs, &error);
+                    return None;
+                }
             },
             None => Base { view: self.index.known(), before: None, is_newest: false },
         };
@@ -204,18 +203,24 @@ impl Writer {
                     tokio::spawn(async move { writer.tell(before, (jobs, outcomes), place).await });
                     return Some(base);
                 }
-                Ok(Prepared::Batch(batch)) => return self.launch(&base, *batch, (jobs, place)).await,
+                Ok(Prepared::Batch(batch)) => return self.launch(base, *batch, (jobs, place)).await,
                 // What the state is in was released: others have moved on.
                 Err(BucketError::Replaced) if base.before.is_some() => {
                     self.again(jobs).await;
                     return None;
                 }
                 Err(BucketError::Replaced) if !base.is_newest => {}
-                Err(error) => return refuse(jobs, &error),
+                Err(error) => {
+                    refuse(jobs, &error);
+                    return Some(base);
+                }
             }
             base = match self.newest().await {
                 Ok(base) => base,
-                Err(error) => return refuse(jobs, &error),
+                Err(error) => {
+                    refuse(jobs, &error);
+                    return None;
+                }
             };
         }
     }
@@ -267,7 +272,7 @@ impl Writer {
     /// Submits a batch, and has it waited for.
     async fn launch(
         self: &Arc<Self>,
-        base: &Base,
+        base: Base,
         (commit, mut view, outcomes): (Commit, View, Outcomes),
         (jobs, place): (Vec<Job>, Option<OwnedSemaphorePermit>),
     ) -> Option<Base> {
@@ -276,16 +281,20 @@ impl Writer {
             Ok(launched) => launched,
             Err(error) => {
                 self.index.let_go(&blob.object);
-                return refuse(jobs, &error);
+                refuse(jobs, &error);
+                return Some(base);
             }
         };
+        if launched.is_disturbed {
+            self.contest.note_other();
+        }
         let version = launched.version_after();
         view.version = version.unwrap_or(view.version);
         let view = Arc::new(view);
-        let (flight, landing) = Flight::new(launched, (blob, Arc::clone(&view)), base.before.clone());
-        let landed = Arc::clone(self).land(flight, (jobs, outcomes), place);
+        let (flight, landing) = Flight::new(launched, (blob, Arc::clone(&view)), base.before);
+        let landed = Box::pin(Arc::clone(self).land(flight, (jobs, outcomes), place));
         if version.is_none() {
-            // No node took it, so none may follow it before it is known what became of it.
+            // No node took it, so none may follow it before its outcome is known.
             landed.await;
             return None;
         }
@@ -295,7 +304,7 @@ impl Writer {
 
     /// Has these judged again, unless they were for too long.
     pub(super) async fn again(&self, jobs: Vec<Job>) {
-        self.is_contended.store(true, Ordering::Relaxed);
+        self.contest.note_lost();
         for job in jobs {
             match job.since.is_some_and(|since| since.elapsed() >= PATIENCE) {
                 true => _ = job.reply.send(Err(BucketError::Busy)),
@@ -352,13 +361,17 @@ fn gather(left: &mut VecDeque<Job>, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> 
     batch
 }
 
-/// Tells who waits for these what became of them.
+/// Tells who waits for these the outcome of each.
 pub(super) fn reply(jobs: Vec<Job>, outcomes: Outcomes) {
     jobs.into_iter().zip(outcomes).for_each(|(job, done)| _ = job.reply.send(done));
 }
 
-/// Tells who waits for these why they were not made; nothing is to be built on them.
-pub(super) fn refuse<T>(jobs: Vec<Job>, error: &BucketError) -> Option<T> {
+/// Tells who waits for these why they were not made.
+pub(super) fn refuse(jobs: Vec<Job>, error: &BucketError) {
     jobs.into_iter().for_each(|job| _ = job.reply.send(Err(error.clone())));
-    None
+}
+
+/// Whether no other batch has a place.
+fn is_whole(place: &OwnedSemaphorePermit) -> bool {
+    u32::try_from(place.num_permits()) == Ok(FLIGHTS)
 }

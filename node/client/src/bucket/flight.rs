@@ -5,7 +5,7 @@
 //! which fails where that is not on the ledger. A batch is therefore applied right after the one that it was built on, or
 //! never; and where one fails, all that follow fail, and their changes are judged again.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use ostrakon_proto::{
     bucket::{Blob, Place},
@@ -52,7 +52,7 @@ enum Stage {
     Unknown(BucketError),
 }
 
-/// Says what becomes of a batch.
+/// Tells the outcome of a batch.
 #[derive(Clone)]
 pub(super) struct Landing {
     stage: watch::Receiver<Stage>,
@@ -127,13 +127,13 @@ impl Writer {
                         } else if let Err(error) = self.index.view_to_judge().await {
                             tracing::debug!(%error, "the next batch may be made of an older state");
                         }
-                        self.is_contended.store(false, Ordering::Relaxed);
+                        self.contest.note_moved();
                         self.merge();
                         reply(jobs, outcomes);
                         Stage::Final
                     }
                     Err(error) => {
-                        refuse::<()>(jobs, &error);
+                        refuse(jobs, &error);
                         Stage::Unsettled(error)
                     }
                 }
@@ -146,8 +146,8 @@ impl Writer {
             }
             Err(Stage::Unknown(error)) => {
                 depot.forget_nonces().await;
-                self.is_contended.store(true, Ordering::Relaxed);
-                refuse::<()>(jobs, &error);
+                self.contest.note_other();
+                refuse(jobs, &error);
                 Stage::Unknown(error)
             }
             Err(stage) => stage,
@@ -173,7 +173,7 @@ impl Writer {
             },
             stage = failed => return Err(stage),
         };
-        // What the cell says of it can be told once it is known what became of the one before.
+        // The cell tells the outcome only where that of the one before is known.
         if let Some(before) = flight.before.clone()
             && let stage @ (Stage::Lost | Stage::Unknown(_)) = before.included().await
         {
@@ -210,7 +210,7 @@ impl Writer {
         };
         match stage {
             Stage::Lost => self.again(jobs).await,
-            Stage::Unsettled(error) | Stage::Unknown(error) => _ = refuse::<()>(jobs, &error),
+            Stage::Unsettled(error) | Stage::Unknown(error) => refuse(jobs, &error),
             Stage::Final | Stage::Open | Stage::Included => reply(jobs, outcomes),
         }
         drop(place);

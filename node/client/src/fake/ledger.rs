@@ -22,7 +22,7 @@ use ostrakon_proto::{
     wire::{Frame, Refusal, RefusalCode, chain},
 };
 
-use super::{Shared, crowd, ok, refuse, validator};
+use super::{NextTx, Shared, crowd, ok, refuse, validator};
 
 impl Shared {
     /// Whether uploads with this draw are taken.
@@ -134,17 +134,17 @@ impl Shared {
         if self.places.contains_key(&tx.id()) {
             return Ok(());
         }
-        let refused = |part: &Action| matches!(part, Action::Commit(commit) if Some(commit.extent) == self.refused);
+        let refused =
+            |part: &Action| matches!(part, Action::Commit(commit) if Some(commit.extent) == self.intake.refused);
         if tx.body.action.parts().iter().any(refused) {
             return Err(Refusal::new(RefusalCode::Invalid, "this extent is refused"));
         }
-        if std::mem::take(&mut self.forgets) {
-            return Ok(());
+        match std::mem::take(&mut self.intake.next) {
+            NextTx::Taken => {}
+            NextTx::Forgotten => return Ok(()),
+            NextTx::Overtaken => return self.decide(self.crowd()),
         }
-        if std::mem::take(&mut self.rush) {
-            return self.decide(self.crowd());
-        }
-        let Some(waiting) = &mut self.waiting else { return self.decide(vec![tx]) };
+        let Some(waiting) = &mut self.intake.waiting else { return self.decide(vec![tx]) };
         let TxBody { account, nonce, .. } = tx.body;
         let is_taken = |other: &Tx| (other.body.account, other.body.nonce) == (account, nonce) && other.id() != tx.id();
         if nonce < self.ledger.account(&account).nonce || waiting.iter().any(is_taken) {
@@ -158,7 +158,7 @@ impl Shared {
 
     /// Makes a block of what waits, but for what comes after something that is missing.
     pub(super) fn decide_waiting(&mut self) {
-        let mut txs = self.waiting.replace(Vec::new()).unwrap();
+        let mut txs = self.intake.waiting.replace(Vec::new()).unwrap();
         txs.sort_by_key(|tx| (tx.body.account, tx.body.nonce));
         let proposal = self.propose(txs.clone()).unwrap();
         let is_bad = |(tx, error): &(TxId, TxError)| (!matches!(error, TxError::Nonce { .. })).then_some(*tx);
@@ -168,7 +168,7 @@ impl Shared {
             let next = self.ledger.account(&tx.body.account).nonce;
             tx.body.nonce >= next && !bad.contains(&tx.id())
         });
-        self.waiting = Some(txs);
+        self.intake.waiting = Some(txs);
     }
 
     /// Transfers that make more than half a block.

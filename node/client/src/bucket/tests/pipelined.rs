@@ -123,7 +123,7 @@ async fn counter(bucket: &Bucket) -> u64 {
     String::from_utf8(get(bucket, "counter").await).expect("a number").parse().expect("a number")
 }
 
-/// Two machines count one number up, several times at once each, where messages are lost: no count is lost, and none
+/// Two machines count one number up, several times at the same time each, where messages are lost: no count is lost, and none
 /// is counted twice.
 #[tokio::test(start_paused = true)]
 async fn two_machines_lose_no_count() {
@@ -154,6 +154,28 @@ async fn two_machines_lose_no_count() {
     }
 }
 
+/// Two machines write all the time: neither waits for the other for long.
+#[tokio::test(start_paused = true)]
+async fn two_machines_take_turns() {
+    let world = World::slow(14, BLOCK, SimConfig::default(), 7);
+    let (_client, one) = bucket(&world).await;
+    let other = opened(&world, 251).await;
+    let began = Instant::now();
+    let writes = async |bucket: &Bucket, task: u64| {
+        sleep(Duration::from_millis(190 * task)).await;
+        let mut count = 0;
+        while began.elapsed() < 60 * BLOCK {
+            put(bucket, &format!("key-{task}-{count}"), b"x").await;
+            count += 1;
+        }
+        count
+    };
+    let counts =
+        futures::join!(writes(&one, 0), writes(&one, 2), writes(&one, 4), writes(&other, 1), writes(&other, 3));
+    let least = [counts.0, counts.1, counts.2, counts.3, counts.4].into_iter().min();
+    assert!(least >= Some(10), "{counts:?}");
+}
+
 /// A machine is gone at any moment: what it was told stays, and nothing else is committed.
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_survives_a_crash_at_any_moment() {
@@ -181,6 +203,6 @@ async fn what_was_acknowledged_survives_a_crash_at_any_moment() {
             assert!(get(&other, key).await == *body, "seed {seed}: {key}");
         }
         assert_eq!(other.check().await.expect("checked").problems, Vec::<String>::new(), "seed {seed}");
-        put(&other, "after", b"it goes on").await;
+        put(&other, "after", b"more").await;
     }
 }
