@@ -90,6 +90,12 @@ def conditions():
         expect(call("PUT", "conditions", body=b"one", headers={header: value}), status)
     expect(call("PUT", "never", body=b"x", headers={"if-match": etag}), 404)
     expect(call("PUT", "once", body=b"x", headers={"if-none-match": "*"}), 200)
+    # The body is announced, and never sent.
+    unsent = {"content-length": "4000000", "expect": "100-continue", "x-amz-content-sha256": UNSIGNED}
+    for key, header, value, status in [
+        ("conditions", "if-none-match", "*", 412), ("conditions", "if-match", '"0"', 412), ("never", "if-match", etag, 404),
+    ]:
+        expect(call("PUT", key, headers={header: value, **unsent}, timeout=20), status)
     expect(call("GET", "conditions", headers={"if-none-match": etag}), 304)
     expect(call("GET", "conditions", headers={"if-match": '"0"'}), 412)
     expect(call("GET", "conditions", headers={"if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"}), 304)
@@ -140,6 +146,10 @@ def copies():
     expect(copy("replaced", x_amz_metadata_directive="REPLACE", content_type="text/x-to"), 200)
     assert call("HEAD", "replaced").headers["content-type"] == "text/x-to"
     expect(copy("copied", x_amz_copy_source_if_match='"0"'), 412)
+    digest = base64.b64encode(hashlib.sha256(b"to be copied").digest()).decode()
+    assert expect(copy("copied", x_amz_checksum_algorithm="SHA256"), 200).texts("ChecksumSHA256") == [digest]
+    head = call("HEAD", "copied", headers={"x-amz-checksum-mode": "ENABLED"})
+    assert head.headers["x-amz-checksum-sha256"] == digest, head
     expect(call("PUT", "x", headers={"x-amz-copy-source": f"/{BUCKET}/absent"}), 404, "NoSuchKey")
 
 
@@ -220,6 +230,8 @@ def signatures():
     expect(other.call("GET", BUCKET, "secret"), 403, "SignatureDoesNotMatch")
     other = Client(os.environ["ENDPOINT"], "nobody", "x")
     expect(other.call("GET", BUCKET, "secret"), 403, "InvalidAccessKeyId")
+    told = expect(Client(os.environ["ENDPOINT"], S3.key, S3.secret, "US").call("GET", BUCKET, "secret"), 400)
+    assert (told.code, told.texts("Region")) == ("AuthorizationHeaderMalformed", ["us-east-1"]), told
     host = {"host": S3.host}
     assert S3.send("GET", f"/{BUCKET}/secret", host).status == 403
     good = S3.presigned("GET", BUCKET, "secret", 60)
