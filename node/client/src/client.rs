@@ -22,7 +22,7 @@ use crate::{
 /// Source of randomness: fills the slice. Applications use the operating system's, simulations a seed.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-/// The time of day, in milliseconds of Unix time: only the age of the trusted block is measured by it.
+/// The time of day, in milliseconds of Unix time.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// In a profile: nodes that did not respond.
@@ -40,7 +40,7 @@ pub struct ClientParts {
     pub genesis: Genesis,
     /// Where the newest trusted block is saved for the next client; without it each client starts at genesis.
     pub trust: Option<Arc<dyn TrustStore>>,
-    /// The clock by which the trusted block ages.
+    /// The clock by which the trusted block ages, and which says when objects of buckets were put.
     pub clock: Clock,
     /// The account that pays; reading needs none.
     pub account: Option<Keypair>,
@@ -59,6 +59,7 @@ pub struct Client {
     pub(crate) chain: Chain,
     pub(crate) account: Option<Keypair>,
     pub(crate) random: Random,
+    pub(crate) clock: Clock,
     pub(crate) journals: Option<Journals>,
     pub(crate) objects: Option<Objects>,
     pub(crate) backoff: Arc<Backoff>,
@@ -75,12 +76,25 @@ impl Client {
         let in_profile = |name| profile.as_ref().map(|profile| profile.directory().join(name));
         let backoff = Arc::new(Backoff::new(in_profile(BACKOFF), Arc::clone(&clock)));
         let (journals, objects) = (profile.as_ref().map(Profile::journals), profile.as_ref().map(Profile::objects));
-        let trusted = Trusted::new(&genesis, trust, clock);
+        let trusted = Trusted::new(&genesis, trust, Arc::clone(&clock));
         let nonces = Nonces::new(in_profile(NONCES));
         let chain = Chain::new(Arc::clone(&peers), &genesis, trusted, Arc::clone(&random), nonces);
         chain.ask_last(&backoff.silent());
         let (background, row_memory, lines) = (TaskTracker::new(), row_memory(), Arc::default());
-        Self { peers, workers, chain, account, random, journals, objects, backoff, background, row_memory, lines }
+        Self {
+            peers,
+            workers,
+            chain,
+            account,
+            random,
+            clock,
+            journals,
+            objects,
+            backoff,
+            background,
+            row_memory,
+            lines,
+        }
     }
 
     /// The ledger, as this client sees it.
@@ -104,6 +118,11 @@ impl Client {
 
     pub(crate) fn key(&self) -> Result<&Keypair, ChainError> {
         self.account.as_ref().ok_or(ChainError::NoKey)
+    }
+
+    /// The time of day, in milliseconds of Unix time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.clock)()
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

@@ -20,7 +20,7 @@ use super::{
     engine::Engine,
     index::Index,
 };
-use crate::{Client, Error, profile::now_ms};
+use crate::{Client, Error};
 
 /// The catalogue's name, which no other bucket can have.
 const CATALOGUE: &str = "";
@@ -164,7 +164,7 @@ impl Buckets {
             return Err(BucketError::BucketExists { name: name.to_owned() });
         }
         futures::try_join!(self.set_up_account(name), self.set_up_account(CATALOGUE))?;
-        let (setting, value) = (format!("{BUCKET}{name}"), codec::encode(&now_ms()));
+        let (setting, value) = (format!("{BUCKET}{name}"), codec::encode(&self.inner.owner.now_ms()));
         let change = Change::Set { name: setting, value: Some(value), must_be_new: true };
         match self.inner.catalogue.engine().change(change).await {
             Err(BucketError::Precondition) => Err(BucketError::BucketExists { name: name.to_owned() }),
@@ -225,7 +225,7 @@ impl Buckets {
             secret: Zeroizing::new(hex::encode(secret)),
             bucket: bucket.map(ToOwned::to_owned),
             read_only,
-            created_ms: now_ms(),
+            created_ms: self.inner.owner.now_ms(),
         };
         let AccessKey { bucket, read_only, created_ms, .. } = key.clone();
         let value = codec::encode(&KeyBytes { secret: key.secret.to_string(), bucket, read_only, created_ms });

@@ -27,7 +27,6 @@ use crate::{
     AddError, Client, Error, Events, TooPoor,
     add::{Uploaded, times},
     chain::{ChainError, Overtaken, Sent},
-    profile::now_ms,
 };
 
 /// Actions of one transaction beside the cell's and those that commit its batch.
@@ -390,7 +389,7 @@ impl Depot {
 
     /// Milliseconds of Unix time.
     pub(super) fn now_ms(&self) -> u64 {
-        now_ms()
+        self.client.now_ms()
     }
 }
 
