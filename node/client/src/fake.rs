@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use ostrakon_lies::Lie;
 use ostrakon_net::{
-    Workers, lock,
+    Peers, Workers, lock,
     sim::{SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
@@ -32,7 +32,7 @@ use ostrakon_proto::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Client, ClientParts, Clock};
+use crate::{Client, ClientParts, Clock, client::Random};
 
 mod activity;
 mod holder;
@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     Corrupt,
     /// Stores columns, and never acknowledges it.
     KeepsReceipts,
+    /// Has lost all columns and manifests, and loses what it takes.
+    Forgets,
     /// Makes a false claim.
     Lies(Lie),
 }
@@ -69,8 +71,11 @@ pub(crate) struct World {
     tasks: JoinSet<()>,
 }
 
+#[derive(Clone)]
 struct Shared {
     rules: Rules,
+    /// Who votes; the first proposes all blocks.
+    validators: Arc<Vec<ValidatorKeys>>,
     ledger: MemoryRecords,
     decided: Vec<DecidedBlock>,
     history: BTreeMap<u64, [u8; 32]>,
@@ -82,15 +87,17 @@ struct Shared {
     /// How often all nodes forgot all uploads.
     forgotten: u32,
     intake: Intake,
-    /// No node lists who is at fault.
-    hides_faults: bool,
+    /// What nodes know that receive no blocks for now.
+    held_back: BTreeMap<NodeId, Arc<Mutex<Shared>>>,
 }
 
-/// What is done with transactions.
-#[derive(Default)]
+/// What nodes do with transactions, and do not tell.
+#[derive(Clone, Default)]
 struct Intake {
     /// Those that wait for the next block, where blocks take their time.
     waiting: Option<Vec<Tx>>,
+    /// No node lists who is at fault.
+    hides_faults: bool,
     /// Commits of this extent are refused.
     refused: Option<u32>,
     next: NextTx,
@@ -130,7 +137,7 @@ impl World {
 
     /// As [`World::new`], on a network like this.
     pub(crate) fn with(nodes: u8, config: SimConfig, seed: u64) -> Self {
-        Self::make(nodes, Params::default(), SimNetwork::new(seed, config))
+        Self::make((nodes, 1), Params::default(), SimNetwork::new(seed, config))
     }
 
     /// As [`World::with`], where transactions wait for a block, and each takes so long.
@@ -152,18 +159,23 @@ impl World {
         let time = Timing { epoch_ms, window_blocks: 0, ..Timing::default() };
         let audits = Audits { suspend_after: u32::MAX, ..Audits::default() };
         let params = Params { time, draw_epochs, audits, ..Params::default() };
-        Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
+        Self::make((nodes, 1), params, SimNetwork::new(7, SimConfig::default()))
     }
 
     /// As [`World::new`], with no least number of domains.
     pub(crate) fn on_one_machine(nodes: u8) -> Self {
         let params = Params { min_domains: 1, ..Params::default() };
-        Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
+        Self::make((nodes, 1), params, SimNetwork::new(7, SimConfig::default()))
     }
 
-    fn make(nodes: u8, params: Params, network: SimNetwork) -> Self {
+    /// A network of this many nodes with no least number of domains, of which the first so many vote.
+    pub(crate) fn council(nodes: u8, voters: u8, (config, seed): (SimConfig, u64)) -> Self {
+        let params = Params { min_domains: 1, ..Params::default() };
+        Self::make((nodes, voters), params, SimNetwork::new(seed, config))
+    }
+
+    fn make((nodes, voters): (u8, u8), params: Params, network: SimNetwork) -> Self {
         let key = |number: u8| Keypair::from_seed(&[number + 1; 32]);
-        let keys = validator();
         let provider = |number: u8| GenesisProvider {
             owner: key(100 + number).public(),
             node: key(number).public(),
@@ -172,6 +184,15 @@ impl World {
             capacity: 1 << 40,
             bond: None,
             proven: None,
+            domain: domain(number),
+        };
+        let voter = |number: u8| GenesisValidator {
+            owner: if number == 0 { account().public() } else { key(150 + number).public() },
+            key: validator(number).vote.public(),
+            node: key(number).public(),
+            addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + u16::from(number))],
+            beacon_key: validator(number).beacon.public(),
+            bond: Params::default().bonds.validator,
             domain: domain(number),
         };
         let genesis = Genesis {
@@ -183,19 +204,12 @@ impl World {
             accounts: [account(), crowd()]
                 .map(|key| GenesisAccount { account: key.public(), balance: Amount(1_000_000_000_000) })
                 .to_vec(),
-            validators: vec![GenesisValidator {
-                owner: account().public(),
-                key: keys.vote.public(),
-                node: key(0).public(),
-                addresses: vec!["/ip4/127.0.0.1/tcp/4000".to_owned()],
-                beacon_key: keys.beacon.public(),
-                bond: Params::default().bonds.validator,
-                domain: domain(0),
-            }],
+            validators: (0..voters).map(voter).collect(),
             providers: (0..nodes).map(provider).collect(),
         };
         let shared = Arc::new(Mutex::new(Shared {
             rules: Rules::from(&genesis),
+            validators: Arc::new((0..voters).map(validator).collect()),
             ledger: MemoryRecords::new(&genesis.changes()),
             decided: Vec::new(),
             history: BTreeMap::new(),
@@ -205,7 +219,7 @@ impl World {
             puts: Puts::default(),
             forgotten: 0,
             intake: Intake::default(),
-            hides_faults: false,
+            held_back: BTreeMap::new(),
         }));
         // Genesis is signed by nobody: what is proven begins with a block.
         lock(&shared).decide(Vec::new()).unwrap();
@@ -241,12 +255,17 @@ impl World {
     /// One of several clients of the same account.
     pub(crate) fn client_as(&self, number: u8) -> Client {
         let (peers, _) = self.network.join(NodeId::new([number; 32]));
+        self.client_of(peers, vec![number])
+    }
+
+    /// A client of that account on this network, whose random bytes follow from the seed.
+    pub(crate) fn client_of(&self, peers: Arc<dyn Peers>, seed: Vec<u8>) -> Client {
         let count = Mutex::new(0u64);
-        let random = move |bytes: &mut [u8]| {
+        let random: Random = Arc::new(move |bytes: &mut [u8]| {
             let mut count = lock(&count);
             *count += 1;
-            blake3::Hasher::new().update(&[number]).update(&count.to_le_bytes()).finalize_xof().fill(bytes);
-        };
+            blake3::Hasher::new().update(&seed).update(&count.to_le_bytes()).finalize_xof().fill(bytes);
+        });
         Client::new(ClientParts {
             peers,
             workers: Workers::inline(),
@@ -254,7 +273,7 @@ impl World {
             trust: None,
             clock: self.clock(),
             account: Some(account()),
-            random: Arc::new(random),
+            random,
             profile: None,
         })
     }
@@ -265,6 +284,39 @@ impl World {
 
     pub(crate) fn heal(&self) {
         lock(&self.shared).faults.clear();
+    }
+
+    /// The node is well again.
+    pub(crate) fn heal_one(&self, node: NodeId) {
+        lock(&self.shared).faults.remove(&node);
+    }
+
+    /// The node receives no blocks from now on.
+    pub(crate) fn hold_back(&self, node: NodeId) {
+        let mut shared = lock(&self.shared);
+        let known = Shared { held_back: BTreeMap::new(), intake: Intake::default(), ..shared.clone() };
+        shared.held_back.insert(node, Arc::new(Mutex::new(known)));
+    }
+
+    /// The node has all blocks again.
+    pub(crate) fn catch_up(&self, node: NodeId) {
+        lock(&self.shared).held_back.remove(&node);
+    }
+
+    /// Whether transactions wait for a block from now on. Those that wait are in one first.
+    pub(crate) fn slow_down(&self, is_slow: bool) {
+        self.make_blocks();
+        lock(&self.shared).intake.waiting = is_slow.then(Vec::new);
+    }
+
+    /// Makes a block of what waits.
+    pub(crate) fn make_blocks(&self) {
+        lock(&self.shared).decide_waiting();
+    }
+
+    /// Looks at the ledger itself.
+    pub(crate) fn inspect<T>(&self, look: impl FnOnce(&MemoryRecords) -> T) -> T {
+        look(&lock(&self.shared).ledger)
     }
 
     pub(crate) fn puts(&self) -> Puts {
@@ -288,7 +340,7 @@ impl World {
 
     /// No node lists who is at fault any more.
     pub(crate) fn hide_faults(&self) {
-        lock(&self.shared).hides_faults = true;
+        lock(&self.shared).intake.hides_faults = true;
     }
 
     /// The next transaction is taken and forgotten, and others fill a block instead of it.
@@ -336,9 +388,9 @@ pub(crate) fn crowd() -> Keypair {
     Keypair::from_seed(&[201; 32])
 }
 
-/// What the ledger's one validator votes with.
-pub(crate) fn validator() -> ValidatorKeys {
-    ValidatorKeys::from_seed(&[0; 32])
+/// What the ledger's validator of this number votes with; most networks have one.
+pub(crate) fn validator(number: u8) -> ValidatorKeys {
+    ValidatorKeys::from_seed(&[number; 32])
 }
 
 fn ok<T: borsh::BorshSerialize>(response: &T, body: Bytes) -> Frame {

@@ -15,10 +15,15 @@ use ostrakon_proto::{
     manifest::Manifest,
     sign::{Keypair, Purpose, Signature},
     tree::{Outboard, TreeBuilder, prove_range},
-    wire::{Frame, Protocol, Refusal, RefusalCode, get, manifest, put},
+    wire::{Frame, Protocol, Refusal, RefusalCode, chain, get, manifest, put},
 };
+use tokio::time::{Duration, Instant, sleep};
 
 use super::{Fault, Shared, ok, refuse};
+
+/// How long a node that lacks blocks waits for them before it answers, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One node's columns.
 pub(super) struct Holder {
@@ -77,6 +82,7 @@ impl Holder {
         let fault = lock(&self.shared).faults.get(&node).copied();
         let answer = match fault {
             Some(Fault::Lies(lie)) => self.lying(lie, &inbound),
+            None if inbound.protocol == Protocol::Chain => return self.chain(inbound),
             _ => self.answer(&inbound, fault),
         };
         match answer {
@@ -85,10 +91,40 @@ impl Holder {
         }
     }
 
+    /// Answers by what the node knows: one that is held back takes transactions for the others, and what it is asked of
+    /// later blocks it answers when it has them, or after a while by what it has.
+    fn chain(&self, inbound: Inbound) {
+        let asked = inbound.request.decode::<chain::ChainRequest>().unwrap();
+        let held = lock(&self.shared).held_back.get(&self.key.public()).cloned();
+        let submits = matches!(asked, chain::ChainRequest::Submit { .. });
+        let Some(held) = held.filter(|_| !submits) else {
+            let answer = lock(&self.shared).chain(&inbound.request);
+            return inbound.reply.send(answer);
+        };
+        let (node, shared, until) = (self.key.public(), Arc::clone(&self.shared), Instant::now() + PATIENCE);
+        let is_early = lock(&held).is_later(&asked);
+        let waits = move || is_early && lock(&shared).held_back.contains_key::<NodeId>(&node);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            while waits() && Instant::now() < until {
+                sleep(PAUSE).await;
+            }
+            let late = waits();
+            let known = if late || !is_early { held } else { shared };
+            let answer = lock(&known).chain_as_it_is(&inbound.request);
+            inbound.reply.send(answer);
+        });
+    }
+
     fn answer(&mut self, inbound: &Inbound, fault: Option<Fault>) -> Option<Frame> {
         match inbound.protocol {
             _ if fault == Some(Fault::Silent) => None,
             Protocol::Chain => Some(lock(&self.shared).chain(&inbound.request)),
+            Protocol::Get | Protocol::Manifest if fault == Some(Fault::Forgets) => {
+                self.columns.clear();
+                self.manifests.clear();
+                Some(refuse(RefusalCode::NotFound, "it was lost"))
+            }
             Protocol::Put => self.put(inbound.source.node, &inbound.request, fault),
             Protocol::Get => Some(self.get(&inbound.request, fault)),
             Protocol::Manifest => Some(self.manifest(&inbound.request)),
@@ -131,13 +167,13 @@ impl Holder {
                     return Some(opened);
                 }
                 self.chunk((from, upload), 0, &body, fault)?;
-                let answer = self.finish((from, upload), &listed);
+                let answer = self.finish((from, upload), &listed, fault);
                 (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
             put::PutRequest::Repair(_) => Some(refuse(RefusalCode::Denied, "no client repairs")),
             put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::PutRequest::Finish { upload } => {
-                let answer = self.finish((from, upload), &request.body);
+                let answer = self.finish((from, upload), &request.body, fault);
                 (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
             put::PutRequest::Abort { upload } => {
@@ -187,7 +223,7 @@ impl Holder {
         Some(ok(&put::PutResponse::Ready { next: incoming.next() }, Bytes::new()))
     }
 
-    fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes) -> Frame {
+    fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes, fault: Option<Fault>) -> Frame {
         let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
             return refuse(RefusalCode::NotFound, "no such upload");
         };
@@ -214,7 +250,9 @@ impl Holder {
             ask: open.ask,
             until: open.until,
         };
-        self.columns.insert(column, (bytes, outboard));
+        if fault != Some(Fault::Forgets) {
+            self.columns.insert(column, (bytes, outboard));
+        }
         self.manifests.insert(receipt.object, body.clone());
         let chain = lock(&self.shared).rules.chain;
         let signature = self.key.sign(Purpose::Receipt, &chain, &receipt);

@@ -22,7 +22,7 @@ use ostrakon_proto::{
     wire::{Frame, Refusal, RefusalCode, chain},
 };
 
-use super::{NextTx, Shared, crowd, ok, refuse, validator};
+use super::{NextTx, Shared, crowd, ok, refuse};
 
 impl Shared {
     /// Whether uploads with this draw are taken.
@@ -32,19 +32,30 @@ impl Shared {
         (self.rules.oldest_draw(clock.epoch)..=newest).contains(&draw.epoch) && draw.number < self.rules.params.draws
     }
 
-    /// What an honest node says.
-    pub(super) fn chain(&mut self, request: &Frame) -> Frame {
-        let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
-        match request.decode::<chain::ChainRequest>().unwrap() {
-            chain::ChainRequest::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
+    /// Whether this is asked of a later block than there is.
+    pub(super) fn is_later(&self, asked: &chain::ChainRequest) -> bool {
+        let newest = self.ledger.tip().height.max(Height(1));
+        match asked {
             chain::ChainRequest::Tip { from }
             | chain::ChainRequest::Records { from, .. }
             | chain::ChainRequest::Basis { from, .. }
-            | chain::ChainRequest::Object { from, .. }
-                if !newest(self, from) =>
-            {
-                refuse(RefusalCode::Busy, "nobody knows more than this ledger")
-            }
+            | chain::ChainRequest::Object { from, .. } => *from > newest,
+            _ => false,
+        }
+    }
+
+    /// What an honest node says.
+    pub(super) fn chain(&mut self, request: &Frame) -> Frame {
+        match self.is_later(&request.decode().unwrap()) {
+            true => refuse(RefusalCode::Busy, "nobody knows more than this ledger"),
+            false => self.chain_as_it_is(request),
+        }
+    }
+
+    /// The same, whichever block it is asked of.
+    pub(super) fn chain_as_it_is(&mut self, request: &Frame) -> Frame {
+        match request.decode::<chain::ChainRequest>().unwrap() {
+            chain::ChainRequest::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
             chain::ChainRequest::Tip { .. } => self.answer(()),
             chain::ChainRequest::Records { keys, .. } => {
                 let items = keys.iter().map(|key| self.proven(&Key::from_bytes(key).unwrap()));
@@ -88,7 +99,7 @@ impl Shared {
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
             chain::ChainRequest::Faults { epoch, after } => {
-                let page = if self.hides_faults { Vec::new() } else { self.ledger.at_fault(epoch, after, 5) };
+                let page = if self.intake.hides_faults { Vec::new() } else { self.ledger.at_fault(epoch, after, 5) };
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
             chain::ChainRequest::Tickets { from, limit } => {
@@ -144,21 +155,36 @@ impl Shared {
             NextTx::Forgotten => return Ok(()),
             NextTx::Overtaken => return self.decide(self.crowd()),
         }
-        let Some(waiting) = &mut self.intake.waiting else { return self.decide(vec![tx]) };
-        let TxBody { account, nonce, .. } = tx.body;
-        let is_taken = |other: &Tx| (other.body.account, other.body.nonce) == (account, nonce) && other.id() != tx.id();
-        if nonce < self.ledger.account(&account).nonce || waiting.iter().any(is_taken) {
-            return Err(Refusal::new(RefusalCode::Nonce, "another has this nonce"));
+        if self.intake.waiting.is_some() { self.take(tx) } else { self.decide(vec![tx]) }
+    }
+
+    /// Has a transaction wait for the next block, unless it would be refused there; one that comes after something that is
+    /// missing waits for that.
+    fn take(&mut self, tx: Tx) -> Result<(), Refusal> {
+        let Some(waiting) = &self.intake.waiting else { return Ok(()) };
+        if waiting.contains(&tx) {
+            return Ok(());
         }
-        if waiting.iter().all(|other| other.id() != tx.id()) {
-            waiting.push(tx);
+        let (account, nonce) = (tx.body.account, tx.body.nonce);
+        let mut before: Vec<Tx> = waiting.iter().filter(|other| other.body.account == account).cloned().collect();
+        if before.iter().any(|other| other.body.nonce == nonce) {
+            return Err(Refusal::new(RefusalCode::Nonce, "another one with this nonce waits"));
         }
+        before.retain(|other| other.body.nonce < nonce);
+        before.sort_by_key(|other| other.body.nonce);
+        let next = self.ledger.account(&account).nonce;
+        let is_next = before.iter().map(|other| other.body.nonce).eq(next..nonce);
+        if nonce < next || is_next {
+            let proposal = self.propose(before.into_iter().chain([tx.clone()]).collect())?;
+            refused(&proposal)?;
+        }
+        self.intake.waiting.iter_mut().for_each(|waiting| waiting.push(tx.clone()));
         Ok(())
     }
 
     /// Makes a block of what waits, but for what comes after something that is missing.
     pub(super) fn decide_waiting(&mut self) {
-        let mut txs = self.intake.waiting.replace(Vec::new()).unwrap();
+        let Some(mut txs) = self.intake.waiting.replace(Vec::new()).filter(|txs| !txs.is_empty()) else { return };
         txs.sort_by_key(|tx| (tx.body.account, tx.body.nonce));
         let proposal = self.propose(txs.clone()).unwrap();
         let is_bad = |(tx, error): &(TxId, TxError)| (!matches!(error, TxError::Nonce { .. })).then_some(*tx);
@@ -189,16 +215,14 @@ impl Shared {
     /// Makes a block of these, or none when one of them is refused.
     pub(super) fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
         let proposal = self.propose(txs)?;
-        if let Some((_, error)) = proposal.rejected.first() {
-            return Err(Refusal::new(RefusalCode::Invalid, error));
-        }
+        refused(&proposal)?;
         self.commit(proposal);
         Ok(())
     }
 
     /// The next block, with those of these that may be in it.
     fn propose(&self, txs: Vec<Tx>) -> Result<ProposedBlock, Refusal> {
-        let keys = validator();
+        let keys = &self.validators[0];
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
         let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
         let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
@@ -210,7 +234,7 @@ impl Shared {
         self.ledger.commit(&proposal.changes);
         self.rules = Rules::at(self.rules.chain, &self.ledger);
         self.history.extend(proposal.changes.history.iter().copied());
-        let decided = decide(&self.rules, proposal.block, &validator());
+        let decided = decide(&self.rules, proposal.block, &self.validators);
         self.places.extend(decided.block.places().map(|(_, tx)| (tx.id(), self.decided.len())));
         self.decided.push(decided);
     }
@@ -239,11 +263,21 @@ impl Shared {
     }
 }
 
-/// The block, decided by its one validator.
-pub(super) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> DecidedBlock {
+/// Fails where something is not in a block that was to be.
+fn refused(proposal: &ProposedBlock) -> Result<(), Refusal> {
+    match proposal.rejected.first() {
+        Some((_, error @ TxError::Nonce { .. })) => Err(Refusal::new(RefusalCode::Nonce, error)),
+        Some((_, error)) => Err(Refusal::new(RefusalCode::Invalid, error)),
+        None => Ok(()),
+    }
+}
+
+/// The block, decided by as many of its validators as it takes.
+pub(super) fn decide(rules: &Rules, block: Block, validators: &[ValidatorKeys]) -> DecidedBlock {
     let (height, id) = (block.header.height, block.header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
-    let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
-    let signatures = [(signed.voter, signed.signature)].into();
+    let signed = |keys: &ValidatorKeys| SignedVote::sign(vote, &keys.vote, &rules.chain);
+    let needed = validators.iter().take(validators.len() * 2 / 3 + 1);
+    let signatures = needed.map(signed).map(|vote| (vote.voter, vote.signature)).collect();
     DecidedBlock { block, certificate: QuorumCertificate { height, round: 0, block: id, signatures } }
 }

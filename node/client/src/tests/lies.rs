@@ -221,7 +221,7 @@ async fn where_only_liars_answer_the_error_names_one() {
 /// A validator that signs a false header for clients alone is liable: the header that they were shown accuses it.
 #[tokio::test(start_paused = true)]
 async fn who_signed_a_false_header_is_accused() {
-    let (world, keys) = (World::new(4), validator());
+    let (world, keys) = (World::new(4), validator(0));
     let client = world.client();
     for _ in 0..4 {
         client.transfer(AccountId::new([9; 32]), Amount(5_000)).await.expect("paid");
