@@ -59,6 +59,8 @@ pub(super) struct Depot {
     epochs: u64,
     /// When enough validators responded last.
     quorum_at: Mutex<Option<Instant>>,
+    /// The cell's version that enough validators have.
+    spread: AtomicU64,
     /// Micro-obols that commits on their way will take.
     reserved: Arc<AtomicU64>,
     /// The nonce after that of the last commit; 0 where none is expected.
@@ -141,19 +143,25 @@ impl Launched {
 impl Depot {
     pub(super) fn new((client, owner): (Client, Client), key: Keypair, cell: [u8; 32], epochs: u64) -> Self {
         let blobs = Arc::new(Blobs::new(client.clone()));
-        let (quorum_at, reserved, next_nonce) = Default::default();
-        Self { client, owner, key, cell, blobs, epochs, quorum_at, reserved, next_nonce }
+        let (quorum_at, spread, reserved, next_nonce) = Default::default();
+        Self { client, owner, key, cell, blobs, epochs, quorum_at, spread, reserved, next_nonce }
     }
 
     fn account(&self) -> AccountId {
         self.key.public()
     }
 
-    /// The newest cell: whatever was acknowledged to anyone before is in it.
+    /// The newest cell: whatever was acknowledged to anyone before is in it, and whatever anyone has read.
     pub(super) async fn cell(&self) -> Result<Cell, BucketError> {
         self.client.chain.catch_up_by_quorum().await?;
         *lock(&self.quorum_at) = Some(Instant::now());
-        self.cell_as_known().await
+        let (height, cell) = self.cell_at().await?;
+        // A block that few have is not shown before those have it who are asked by the next.
+        if self.spread.load(Ordering::Relaxed) < cell.version {
+            self.client.chain.at_quorum(height).await?;
+            self.note_spread(cell.version);
+        }
+        Ok(cell)
     }
 
     /// The cell, as any node proves it.
@@ -283,6 +291,11 @@ impl Depot {
             self.fund(AddError::Funds { account, need: Amount(need), have }).await?;
         }
         Ok(reserved)
+    }
+
+    /// Enough validators have this version of the cell.
+    pub(super) fn note_spread(&self, version: u64) {
+        self.spread.fetch_max(version, Ordering::Relaxed);
     }
 
     /// Waits until what was committed is with validators that have more than two thirds of the power, and with so many

@@ -123,6 +123,7 @@ impl Writer {
                 match depot.settle(flight.launched.stored(), height).await {
                     Ok(()) => {
                         if is_own {
+                            depot.note_spread(flight.view.version);
                             self.index.learn(Arc::clone(&flight.view));
                         } else if let Err(error) = self.index.view_to_judge().await {
                             tracing::debug!(%error, "the next batch may be made of an older state");
