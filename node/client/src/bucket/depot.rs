@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{BucketError, blobs::Blobs, engine::Body};
 use crate::{
-    AddError, Client, Error, Events, TooPoor,
+    Activity, AddError, Client, Error, Events, TooPoor,
     add::{Uploaded, times},
     chain::{ChainError, Overtaken, Sent},
 };
@@ -42,6 +42,8 @@ const UNKNOWN: u64 = 16 * 1024 * 1024;
 /// How long a transaction is looked for of which no node says whether it is in a block.
 const OUTCOME_WAIT: Duration = Duration::from_secs(60);
 const OUTCOME_PAUSE: Duration = Duration::from_secs(1);
+/// Transactions that are looked through at a time.
+const RECENT: usize = 16;
 /// For how long it is known that enough validators respond.
 const QUORUM_FRESH: Duration = Duration::from_secs(2);
 
@@ -128,6 +130,11 @@ impl Launched {
     /// The version that the cell has once it is in a block; `None` when no node took it.
     pub(super) fn version_after(&self) -> Option<u64> {
         self.sent.as_ref().ok().map(|sent| sent.nonce().saturating_add(1))
+    }
+
+    /// The version that the cell had when it was made.
+    pub(super) fn version(&self) -> u64 {
+        self.commit.version
     }
 
     pub(super) fn stored(&self) -> &[Arc<Uploaded>] {
@@ -377,12 +384,33 @@ impl Depot {
     /// All objects that the bucket's account ever committed, as far back as nodes have blocks.
     pub(super) async fn committed(&self) -> Result<BTreeSet<ObjectId>, BucketError> {
         let activity = self.client.chain.activity(self.account(), None, usize::MAX).await?;
-        let own = activity.txs.into_iter().filter(|entry| entry.tx.body.account == self.account());
-        let object = |part: &Action| match part {
+        Ok(self.committed_by(&activity).collect())
+    }
+
+    /// Whether an object was committed since the cell had this version: the nonce after that of the transaction which
+    /// set it.
+    pub(super) async fn has_committed(&self, object: ObjectId, version: u64) -> Result<bool, BucketError> {
+        let mut before = None;
+        loop {
+            let activity = self.client.chain.activity(self.account(), before, RECENT).await?;
+            if self.committed_by(&activity).any(|committed| committed == object) {
+                return Ok(true);
+            }
+            if activity.next.is_none() || activity.sent_before.is_none_or(|sent| sent <= version) {
+                return Ok(false);
+            }
+            before = activity.next;
+        }
+    }
+
+    fn committed_by(&self, activity: &Activity) -> impl Iterator<Item = ObjectId> {
+        let account = self.account();
+        let own =
+            activity.txs.iter().filter(move |entry| entry.tx.body.account == account && !entry.place.is_charged());
+        own.flat_map(|entry| entry.tx.body.action.parts()).filter_map(|part| match part {
             Action::Commit(commit) => Some(commit.object),
             _ => None,
-        };
-        Ok(own.flat_map(|entry| entry.tx.body.action.parts().iter().filter_map(object).collect::<Vec<_>>()).collect())
+        })
     }
 
     /// Extents of large objects that fit one commit with a batch.

@@ -182,8 +182,7 @@ impl Writer {
         }
         match depot.outcome(error, launched).await {
             Ok(height) => Ok(InBlock { height, is_own: false }),
-            // The next batch has recorded this one, if it was committed.
-            Err(CommitError::Moved(height)) => match self.was_committed(&flight.blob).await {
+            Err(CommitError::Moved(height)) => match self.was_committed(&flight.blob, launched.version()).await {
                 Ok(true) => Ok(InBlock { height, is_own: false }),
                 Ok(false) => Err(Stage::Lost),
                 Err(error) => Err(Stage::Unknown(error)),
@@ -192,10 +191,12 @@ impl Writer {
         }
     }
 
-    async fn was_committed(&self, blob: &Blob) -> Result<bool, BucketError> {
+    /// Whether a batch was committed since the cell had this version. The records do not tell: those that followed may
+    /// have released it.
+    async fn was_committed(&self, blob: &Blob, version: u64) -> Result<bool, BucketError> {
         let view = self.index.view_to_judge().await?;
         let is_newest = view.batch.is_some_and(|(newest, _)| newest == *blob);
-        Ok(is_newest || self.index.find(&view, &Place::blob(&blob.object)).await?.is_some())
+        Ok(is_newest || self.index.depot.has_committed(blob.object, version).await?)
     }
 
     /// Tells who waits for changes that change nothing, once the batch is final by which they were judged.
