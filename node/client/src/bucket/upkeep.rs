@@ -16,6 +16,7 @@ use super::{
     Bucket, BucketError, Condition, ListedUploads, Put, UploadsQuery,
     change::{Change, Content, Done},
     draft::BODIES,
+    index::View,
     merge,
 };
 
@@ -141,22 +142,22 @@ impl Bucket {
     /// When the index or the ledger cannot be read: what is wrong with them is found, and not an error.
     pub async fn check(&self) -> Result<Checked, BucketError> {
         let (index, mut checked) = (&self.engine().index, Checked::default());
+        // What others commit after the state that is looked at is no part of it.
+        let committed = index.depot.committed().await?;
         let view = index.view().await?;
         let mut counted: BTreeMap<Blob, u64> = BTreeMap::new();
         let mut count = |blob: Blob, bytes: u64| *counted.entry(blob).or_default() += bytes;
         view.head.runs.iter().for_each(|run| count(run.blob.unwrap_or(Blob::OWN), run.bytes));
         let mut walk = index.walk(&view.head.runs, &Place::first()).await?;
         while let Some((_, value)) = walk.next_live().await? {
-            value.pieces().iter().for_each(|piece| count(piece.blob, piece.length));
+            // An empty part keeps nothing in use.
+            value.pieces().iter().filter(|piece| piece.length > 0).for_each(|piece| count(piece.blob, piece.length));
             if let Value::Object(info) = &value {
                 checked.objects += 1;
                 checked.bytes += info.size();
             }
         }
-        let used = self.used().await?;
-        if index.known().version != view.version {
-            return Err(BucketError::Busy);
-        }
+        let used = self.used_in(&view).await?;
         for (blob, info) in &used {
             let counted = counted.remove(blob).unwrap_or(0);
             if counted != info.live {
@@ -167,11 +168,15 @@ impl Bucket {
         }
         checked.stored_objects = used.len();
         checked.problems.extend(counted.keys().map(|blob| format!("object {} is used and not recorded", blob.object)));
-        self.check_ledger(&used, &mut checked).await?;
+        self.check_ledger((&used, &committed), &mut checked).await?;
         Ok(checked)
     }
 
-    async fn check_ledger(&self, used: &[Used], checked: &mut Checked) -> Result<(), BucketError> {
+    async fn check_ledger(
+        &self,
+        (used, committed): (&[Used], &BTreeSet<ObjectId>),
+        checked: &mut Checked,
+    ) -> Result<(), BucketError> {
         let depot = &self.engine().index.depot;
         let look = |(blob, info): &Used| {
             let (object, extents) = (blob.object, info.extents);
@@ -191,7 +196,7 @@ impl Bucket {
         let known: BTreeSet<ObjectId> = used.iter().map(|(blob, _)| blob.object).collect();
         // What was released ends with the epoch in progress.
         let released = depot.epoch().await?.after(1);
-        for object in depot.committed().await?.difference(&known) {
+        for object in committed.difference(&known) {
             if depot.leases(*object).await?.iter().any(|commitment| commitment.end > released) {
                 checked.problems.push(format!("object {object} is committed and nothing refers to it"));
             }
@@ -201,8 +206,12 @@ impl Bucket {
 
     /// All objects of the network that the newest state uses.
     pub(super) async fn used(&self) -> Result<Vec<Used>, BucketError> {
-        let (index, blobs) = (&self.engine().index, Place::blobs());
-        let (view, mut used) = (index.view().await?, Vec::new());
+        let view = self.engine().index.view().await?;
+        self.used_in(&view).await
+    }
+
+    async fn used_in(&self, view: &View) -> Result<Vec<Used>, BucketError> {
+        let (index, blobs, mut used) = (&self.engine().index, Place::blobs(), Vec::new());
         let mut walk = index.walk(&view.head.runs, &blobs).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&blobs)) {
             let (Some(object), Value::Blob(info)) = (place.blob_of(), value) else { continue };
@@ -256,7 +265,7 @@ impl Bucket {
         let view = index.view().await?;
         let (mut walk, mut changes, mut bytes) = (index.walk(&view.head.runs, from).await?, Vec::new(), 0);
         while let Some((place, value)) = walk.next_live().await? {
-            if !value.pieces().iter().any(|piece| sparse.contains(&piece.blob)) {
+            if !value.pieces().iter().any(|piece| piece.length > 0 && sparse.contains(&piece.blob)) {
                 continue;
             }
             let next = place.successor();
