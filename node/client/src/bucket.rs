@@ -38,4 +38,6 @@ pub use ostrakon_proto::bucket::{
 };
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

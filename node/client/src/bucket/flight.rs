@@ -7,10 +7,7 @@
 
 use std::sync::Arc;
 
-use ostrakon_proto::{
-    bucket::{Blob, Place},
-    ledger::tx::SetRenewal,
-};
+use ostrakon_proto::{bucket::Blob, ledger::tx::SetRenewal};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
