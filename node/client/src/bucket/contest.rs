@@ -2,7 +2,8 @@
 //!
 //! Who is alone sends batches one behind the other. Another writer could never move the cell in between, so while one
 //! was seen lately, batches go one at a time: who has moved the cell waits for a moment, and who came too late tries
-//! again within it, after a random pause that grows, since there may be several.
+//! again within it, after a random pause, since there may be several. The moment is eight times as long as a batch of
+//! one's own takes: others have to read the new state and its index first.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -11,11 +12,10 @@ use tokio::time::Instant;
 
 /// For how long after another writer was seen it may be there.
 const LATELY: Duration = Duration::from_secs(10);
-/// How long who has moved the cell leaves it to others.
-const YIELD: Duration = Duration::from_millis(300);
-/// The longest first pause after another moved the cell; it doubles, up to 2^5 times that.
-const PAUSE: Duration = Duration::from_millis(50);
-const DOUBLED: u32 = 5;
+/// How long who has moved the cell leaves it to others, at least and at most.
+const YIELD: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+/// The longest pause of who came too late, at least and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// What this writer knows of others.
 #[derive(Debug, Default)]
@@ -27,8 +27,16 @@ struct State {
     seen: Option<Instant>,
     /// When this one moved the cell last.
     moved: Option<Instant>,
-    /// How often this one came too late since.
-    losses: u32,
+    /// Whether this one came too late since.
+    has_lost: bool,
+    /// How long the last batch took, from reading the state to submitting it.
+    took: Duration,
+}
+
+impl State {
+    fn moment(&self) -> Duration {
+        (self.took * 8).clamp(YIELD.0, YIELD.1)
+    }
 }
 
 impl Contest {
@@ -40,14 +48,18 @@ impl Contest {
     /// This writer has moved the cell.
     pub(super) fn note_moved(&self) {
         let mut state = lock(&self.0);
-        (state.moved, state.losses) = (Some(Instant::now()), 0);
+        (state.moved, state.has_lost) = (Some(Instant::now()), false);
     }
 
     /// This writer came too late.
     pub(super) fn note_lost(&self) {
         self.note_other();
-        let mut state = lock(&self.0);
-        state.losses = state.losses.saturating_add(1);
+        lock(&self.0).has_lost = true;
+    }
+
+    /// A batch took so long, from reading the state to submitting it.
+    pub(super) fn note_took(&self, took: Duration) {
+        lock(&self.0).took = took;
     }
 
     /// Whether batches are to go one at a time.
@@ -58,9 +70,9 @@ impl Contest {
     /// How long to wait before the next batch, while that is so; `chance` is drawn each time.
     pub(super) fn pause(&self, chance: u8) -> Duration {
         let state = lock(&self.0);
-        match state.losses {
-            0 => state.moved.map_or(Duration::ZERO, |moved| YIELD.saturating_sub(moved.elapsed())),
-            losses => PAUSE * 2_u32.pow((losses - 1).min(DOUBLED)) * u32::from(chance) / 255,
+        match state.has_lost {
+            false => state.moved.map_or(Duration::ZERO, |moved| state.moment().saturating_sub(moved.elapsed())),
+            true => state.took.clamp(PAUSE.0, PAUSE.1) * u32::from(chance) / 255,
         }
     }
 }
@@ -73,20 +85,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_moved_the_cell_waits_longer_than_who_came_too_late() {
-        let contest = Contest::default();
+        let (contest, moment) = (Contest::default(), YIELD.0);
         contest.note_moved();
         assert!(!contest.is_on());
         contest.note_other();
-        assert_eq!((contest.is_on(), contest.pause(255)), (true, YIELD));
-        advance(YIELD / 3).await;
-        assert_eq!(contest.pause(255), YIELD - YIELD / 3);
+        assert_eq!((contest.is_on(), contest.pause(255)), (true, moment));
+        advance(moment / 3).await;
+        assert_eq!(contest.pause(255), moment - moment / 3);
         contest.note_lost();
-        assert_eq!((contest.pause(0), contest.pause(255)), (Duration::ZERO, PAUSE));
-        assert!(contest.pause(255) < YIELD);
-        (0..9).for_each(|_| contest.note_lost());
-        assert_eq!(contest.pause(255), PAUSE * 32);
+        assert_eq!((contest.pause(0), contest.pause(255)), (Duration::ZERO, PAUSE.0));
+        // A slow line: there is time for what a batch takes.
+        contest.note_took(moment);
+        assert_eq!(contest.pause(255), moment);
         contest.note_moved();
-        assert_eq!(contest.pause(255), YIELD);
+        assert_eq!(contest.pause(255), moment * 8);
         advance(LATELY).await;
         assert!(!contest.is_on());
     }

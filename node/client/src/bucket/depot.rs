@@ -42,6 +42,9 @@ const UNKNOWN: u64 = 16 * 1024 * 1024;
 /// How long a transaction is looked for of which no node says whether it is in a block.
 const OUTCOME_WAIT: Duration = Duration::from_secs(60);
 const OUTCOME_PAUSE: Duration = Duration::from_secs(1);
+/// The same of one that was refused.
+const CLASH_WAIT: Duration = Duration::from_secs(3);
+const CLASH_PAUSE: Duration = Duration::from_millis(50);
 /// Transactions that are looked through at a time.
 const RECENT: usize = 16;
 /// For how long it is known that enough validators respond.
@@ -322,21 +325,25 @@ impl Depot {
         error: ChainError,
         Launched { commit, .. }: &Launched,
     ) -> Result<Height, CommitError> {
-        let may_be_open = matches!(error, ChainError::NotIncluded { .. } | ChainError::NoNode { .. });
-        let until = Instant::now() + OUTCOME_WAIT;
+        // What was refused clashes with what another has sent, which is in a block soon.
+        let (wait, pause) = match error {
+            ChainError::NotIncluded { .. } | ChainError::NoNode { .. } => (OUTCOME_WAIT, OUTCOME_PAUSE),
+            _ => (CLASH_WAIT, CLASH_PAUSE),
+        };
+        let until = Instant::now() + wait;
         loop {
             let (height, Cell { version, value }) = self.cell_at().await?;
             if version != commit.version {
                 return if value == commit.value { Ok(height) } else { Err(CommitError::Moved(height)) };
             }
-            // Another transaction of the account came first: the same can be tried again.
-            if matches!(error, ChainError::Overtaken { .. }) {
-                return Err(CommitError::Moved(height));
+            if Instant::now() > until {
+                return Err(match error {
+                    // Another transaction of the account came first: the same can be tried again.
+                    ChainError::Overtaken { .. } => CommitError::Moved(height),
+                    error => BucketError::from(error).into(),
+                });
             }
-            if !may_be_open || Instant::now() > until {
-                return Err(BucketError::from(error).into());
-            }
-            sleep(OUTCOME_PAUSE).await;
+            sleep(pause).await;
         }
     }
 

@@ -136,7 +136,11 @@ impl Writer {
             while let Ok(job) = lost.try_recv() {
                 left.push_front(job);
             }
+            let began = Instant::now();
             base = Box::pin(self.write(gather(&mut left, &mut jobs), base, place)).await;
+            if base.is_some() {
+                self.contest.note_took(began.elapsed());
+            }
         }
     }
 

@@ -184,7 +184,7 @@ impl Shared {
 
     /// Makes a block of what waits, but for what comes after something that is missing.
     pub(super) fn decide_waiting(&mut self) {
-        let Some(mut txs) = self.intake.waiting.replace(Vec::new()).filter(|txs| !txs.is_empty()) else { return };
+        let Some(mut txs) = self.intake.waiting.as_mut().map(std::mem::take) else { return };
         txs.sort_by_key(|tx| (tx.body.account, tx.body.nonce));
         let proposal = self.propose(txs.clone()).unwrap();
         let is_bad = |(tx, error): &(TxId, TxError)| (!matches!(error, TxError::Nonce { .. })).then_some(*tx);
