@@ -10,6 +10,7 @@ use crate::target::ObjectArgs;
 mod add;
 mod anchor;
 mod bucket;
+mod car;
 mod certificate;
 mod demo;
 mod devnet;
@@ -26,6 +27,7 @@ mod wallet;
 pub(crate) use add::{Add, Class, Uploads};
 pub(crate) use anchor::{Anchor, AnchorCreate, AnchorVerify};
 pub(crate) use bucket::{BucketCommand, GatewayArgs, KeyCommand};
+pub(crate) use car::{Car, CarExportArgs, CarImportArgs};
 pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
 pub(crate) use demo::Demo;
 pub(crate) use devnet::{DevnetCommand, DevnetDir, DevnetNodes, DevnetUp, EPOCH_SECONDS};
@@ -154,9 +156,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BucketCommand,
     },
-    /// Serve the account's buckets over S3
+    /// Serve the account's buckets over S3, and public ones to clients of IPFS
     #[command(after_help = bucket::GATEWAY_HELP)]
     Gateway(GatewayArgs),
+    /// Write a file as an archive of IPFS, or store the file of one
+    #[command(after_help = car::HELP)]
+    Car {
+        #[command(subcommand)]
+        command: Car,
+    },
     /// List the storage providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]
     Providers,
@@ -281,6 +289,8 @@ mod tests {
             "ostrakon bucket create",
             "ostrakon bucket ls --prefix a",
             "ostrakon gateway --tls-cert c.pem",
+            "ostrakon car export gibberish -o x",
+            "ostrakon car import",
             "ostrakon name set a/b CID",
             "ostrakon name show a@b",
             "ostrakon get name:",

@@ -23,7 +23,7 @@ pub use head::{BucketHead, Run};
 pub use levels::{FAN, due};
 pub use merge::Merge;
 pub use page::{BranchPage, IndexChild, IndexPage, IndexRef, LeafPage};
-pub use place::{MultipartId, Place};
+pub use place::{BlockHash, MultipartId, Place};
 pub use record::{
     Blob, BlobInfo, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, IndexEntry, ObjectHeader, ObjectInfo, PartInfo,
     Piece, UploadInfo, Value,

@@ -1,11 +1,12 @@
-//! The S3 gateway on real processes: what S3 promises its clients, gateways that are killed at any moment, holders and
-//! validators that are dead. Requests are made by a client from Python's standard library (`tests/s3`), so that nothing
-//! is done for the gateway that its clients have to do. How scenarios are chosen and repeated:
+//! The S3 gateway on real processes: what S3 and IPFS promise their clients, gateways that are killed at any moment,
+//! holders and validators that are dead. Requests are made by a client from Python's standard library (`tests/s3`), so
+//! that nothing is done for the gateway that its clients have to do. How scenarios are chosen and repeated:
 //! [`ostrakon_tests::scenarios`].
 
 mod holders_killed;
 mod killed;
 mod no_quorum;
+mod public;
 mod rules;
 mod server;
 mod two_gateways;
@@ -17,8 +18,9 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 5] = [
+const SCENARIOS: [Scenario<Stage>; 6] = [
     scenario("rules", rules::run),
+    scenario("public", public::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),
     scenario("two_gateways", two_gateways::run),

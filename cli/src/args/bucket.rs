@@ -22,7 +22,10 @@ Examples:
   aws --endpoint-url http://127.0.0.1:9000 s3 cp photo.jpg s3://photos/
 
 Applications sign requests with an access key: ostrakon bucket key create. The gateway stores nothing itself: when it \
-answers, the bytes are on the network, and the change is final on its ledger.";
+answers, the bytes are on the network, and the change is final on its ledger.
+
+Objects of public buckets are also served without a key, as files, blocks and archives of IPFS: /ipfs/CID, and \
+/routing/v1/providers/CID, which names this gateway.";
 
 /// `bucket`
 #[derive(Debug, Subcommand)]
@@ -37,10 +40,15 @@ pub(crate) enum BucketCommand {
         prefix: String,
     },
     /// Create a bucket
-    #[command(after_help = "Example:\n  ostrakon bucket create photos")]
+    #[command(after_help = "Examples:\n  ostrakon bucket create photos\n  ostrakon bucket create website --public\n\n\
+        An object of a public bucket has a CID of IPFS (`ostrakon bucket ls`, header x-ipfs-roots), by which a gateway \
+        serves it to anyone: https://GATEWAY/ipfs/CID. Lists and keys are not public. A bucket stays what it is.")]
     Create {
         /// Its name: 3 to 63 lower-case letters, digits, dots and hyphens
         name: String,
+        /// Let anyone read its objects by their CIDs
+        #[arg(long)]
+        public: bool,
     },
     /// Delete an empty bucket, and return to this account what its account has
     #[command(after_help = "Example:\n  ostrakon bucket rm photos")]

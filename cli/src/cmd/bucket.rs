@@ -2,7 +2,7 @@
 
 use ostrakon::{
     Error, ErrorKind,
-    bucket::{AccessKey, BucketEntry, Buckets, Checked, Compacted, Leases, ListQuery, Listed, ListedObject},
+    bucket::{AccessKey, BucketEntry, Buckets, Checked, Compacted, Leases, ListQuery, Listed, ListedObject, cid_of},
 };
 use serde::Serialize;
 
@@ -33,6 +33,8 @@ struct Object {
     size: u64,
     etag: String,
     modified_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,8 +77,11 @@ pub(crate) async fn run(command: BucketCommand, home: &Home, out: &Output) -> cr
             let all = objects(&buckets, name, prefix).await?;
             out.answer(&all, |paint| all.text(paint))?;
         }
-        BucketCommand::Create { name } => {
-            buckets.create(&name).await?;
+        BucketCommand::Create { name, public } => {
+            match public {
+                true => buckets.create_public(&name).await?,
+                false => buckets.create(&name).await?,
+            };
             out.answer(&Named { bucket: &name }, |_| format!("created bucket {name}"))?;
         }
         BucketCommand::Rm { name } => {
@@ -154,17 +159,20 @@ fn checked_text(checked: &Checked, paint: Paint) -> String {
 
 impl AllBuckets {
     fn text(&self, paint: Paint) -> String {
-        let mut table = Table::new(0).head(["bucket", "created"]);
-        self.buckets.iter().for_each(|entry| table.plain([entry.name.clone(), time::of_ms(entry.created_ms)]));
+        let mut table = Table::new(0).head(["bucket", "created", ""]);
+        for BucketEntry { name, created_ms, public } in &self.buckets {
+            table.plain([name.clone(), time::of_ms(*created_ms), if *public { "public" } else { "" }.to_owned()]);
+        }
         table.render(paint)
     }
 }
 
 impl Objects {
     fn text(&self, paint: Paint) -> String {
-        let mut table = Table::new(0).head(["size", "modified", "key"]);
-        for Object { key, size, modified_ms, .. } in &self.objects {
-            table.plain([bytes_text(*size), time::of_ms(*modified_ms), key.clone()]);
+        let mut table = Table::new(0).head(["size", "modified", "key", ""]);
+        for Object { key, size, modified_ms, cid, .. } in &self.objects {
+            let cid = cid.clone().unwrap_or_default();
+            table.plain([bytes_text(*size), time::of_ms(*modified_ms), key.clone(), cid]);
         }
         table.render(paint)
     }
@@ -172,7 +180,8 @@ impl Objects {
 
 impl From<ListedObject> for Object {
     fn from(ListedObject { key, info }: ListedObject) -> Self {
-        Self { key, size: info.size(), etag: info.etag.to_string(), modified_ms: info.modified_ms }
+        let cid = cid_of(&info).map(|cid| cid.to_string());
+        Self { key, size: info.size(), etag: info.etag.to_string(), modified_ms: info.modified_ms, cid }
     }
 }
 

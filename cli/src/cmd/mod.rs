@@ -7,6 +7,7 @@ pub(crate) use crate::home::Home;
 mod add;
 mod anchor;
 mod bucket;
+mod car;
 mod cat;
 mod certificate;
 mod demo;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> crate::R
         Command::Wallet { command } => wallet::run(command, home, out).await,
         Command::Name { command } => name::run(command, home, out).await,
         Command::Bucket { command } => bucket::run(command, home, out).await,
+        Command::Car { command } => car::run(command, home, out).await,
         Command::Gateway(args) => gateway::run(args, home, out).await,
         Command::Providers => providers::run(home, out).await,
         Command::Anchor { command } => anchor::run(command, home, out).await,

@@ -22,6 +22,7 @@ mod index;
 mod list;
 mod merge;
 mod object;
+mod public;
 mod upkeep;
 mod upload;
 
@@ -30,6 +31,7 @@ pub use digest::{Computed, etag_of_parts};
 pub use error::BucketError;
 pub use list::{ListQuery, Listed, ListedObject, ListedUploads, UploadsQuery};
 pub use object::{Bucket, Condition, CopySource, Described, NewCopy, Put, PutDone};
+pub use public::{PublicObject, cid_of};
 pub use upkeep::{Checked, Compacted, Leases};
 pub use upload::{CompletePart, ListedPart, NewUpload};
 

@@ -33,6 +33,7 @@ pub mod events;
 mod genesis;
 pub mod get;
 pub mod guide;
+pub mod ipfs;
 pub mod key_file;
 pub mod keystore;
 mod lease;

@@ -190,7 +190,7 @@ mod tests {
         // 1970-01-01 00:01:40.5
         let (etag, modified_ms) = (ETag::Whole([1; 16]), 100_500);
         let (headers, metadata, tags, pieces) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let object = ObjectInfo { modified_ms, etag, checksum: None, headers, metadata, tags, pieces };
+        let object = ObjectInfo { modified_ms, etag, checksum: None, headers, metadata, tags, root: None, pieces };
         let (same, list) = (format!("\"{TAG}\""), format!("\"x\", W/\"{TAG}\""));
         let (then, before) = ("Thu, 01 Jan 1970 00:01:40 GMT", "Thu, 01 Jan 1970 00:01:39 GMT");
         let steps: [(&[(&'static str, &str)], Verdict); 15] = [

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use hyper::{HeaderMap, StatusCode, header::HeaderValue};
-use ostrakon::bucket::{Described, ObjectHeader, ObjectInfo};
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{HeaderName, HeaderValue},
+};
+use ostrakon::{
+    bucket::{Described, ObjectHeader, ObjectInfo},
+    ipfs::Cid,
+};
 use percent_encoding::percent_decode_str;
 use s3s::{
     S3ErrorCode, S3Result,
@@ -121,6 +127,12 @@ pub(crate) fn header(object: &ObjectInfo, header: ObjectHeader, overridden: Opti
 pub(crate) fn expires(object: &ObjectInfo) -> HeaderMap {
     let value = object.header(ObjectHeader::Expires).and_then(|text| HeaderValue::from_str(text).ok());
     value.map(|value| (hyper::header::EXPIRES, value)).into_iter().collect()
+}
+
+/// The name in IPFS of what is public, for the headers of a response.
+pub(crate) fn roots(cid: Option<Cid>) -> HeaderMap {
+    let value = cid.and_then(|cid| HeaderValue::try_from(cid.to_string()).ok());
+    value.map(|value| (HeaderName::from_static("x-ipfs-roots"), value)).into_iter().collect()
 }
 
 /// A time as s3s has it.

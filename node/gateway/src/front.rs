@@ -1,8 +1,8 @@
 //! What a request comes to first, and its answer leaves by last.
 //!
 //! In comes every request of a connection. Here it is counted and bounded: so many are answered at a time, and a place
-//! is kept until an answer's last byte is sent. Health checks, metrics and preflights are answered here, without a
-//! signature.
+//! is kept until an answer's last byte is sent. Health checks, metrics, preflights and what is public are answered
+//! without a signature.
 
 use std::{
     cell::Cell,
@@ -46,6 +46,7 @@ use crate::{
     gate::is_form,
     health::Health,
     host::Domains,
+    ipfs::{self, Asked, Provider, Refused},
     limits,
     metrics::{Metrics, Trace},
 };
@@ -63,6 +64,7 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) domains: Domains,
     pub(crate) region: String,
+    pub(crate) provider: Provider,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) forms: Arc<Semaphore>,
     /// Numbers requests.
@@ -84,9 +86,12 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     };
     let origin = request.headers().get(ORIGIN).cloned();
     let (parts, body) = request.into_parts();
-    let mut response = match front.unsigned(&parts, &host, bucket.as_deref()).await {
-        Some(response) => response,
-        None => front.signed(parts, body, &trace).await,
+    let mut response = match Asked::of(&parts, front.domains.bucket(&host).is_some()) {
+        Some(asked) => return front.public(asked, &parts, began).await,
+        None => match front.unsigned(&parts, &host, bucket.as_deref()).await {
+            Some(response) => response,
+            None => front.signed(parts, body, &trace).await,
+        },
     };
     if let (Some(origin), Some(bucket), false) = (origin, &bucket, method == Method::OPTIONS) {
         let asked = HeaderMap::from_iter([(ORIGIN, origin)]);
@@ -113,6 +118,22 @@ fn host(request: &Request) -> &str {
 }
 
 impl Front {
+    /// The answer to a request of IPFS, when it is its turn.
+    async fn public(&self, asked: Result<Asked, Refused>, request: &Parts, began: Instant) -> Response {
+        let response = match (self.place(request).await, asked) {
+            (Err(busy), _) => refusal(busy),
+            (_, Err(refused)) => refused.into_response(),
+            (Ok(place), Ok(asked)) => {
+                let in_flight = InFlight::new(&self.metrics);
+                let response = ipfs::answer(asked, &request.headers, (&self.buckets, &self.provider)).await;
+                let held = (place, in_flight);
+                response.map(|inner| Body::new(Counted { inner, bytes: self.metrics.sent.clone(), held }))
+            }
+        };
+        self.metrics.answered("Ipfs", response.status().as_u16(), began.elapsed().as_secs_f64());
+        response
+    }
+
     /// The answer to a request that needs no signature.
     async fn unsigned(&self, request: &Parts, host: &str, bucket: Option<&str>) -> Option<Response> {
         let Parts { method, headers, uri, .. } = request;

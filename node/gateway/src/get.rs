@@ -12,7 +12,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use hyper::{HeaderMap, StatusCode, header::HeaderValue};
-use ostrakon::bucket::{Bucket, BucketError, ObjectHeader, ObjectInfo};
+use ostrakon::bucket::{Bucket, BucketError, ObjectHeader, ObjectInfo, cid_of};
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result, StdError,
     dto::{
@@ -27,7 +27,7 @@ use crate::{
     answers::with_status,
     checksums::sent,
     conditions::{Conditions, Verdict},
-    described::{expires, header, metadata, time_of},
+    described::{expires, header, metadata, roots, time_of},
     errors::{error, told},
     fields::with_checksums,
     ranges::{Wanted, Window},
@@ -105,7 +105,7 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
     let input = &request.input;
     let at =
         At { bucket: &input.bucket, key: &input.key, version: input.version_id.as_deref(), part: input.part_number };
-    let (Found { object, window, .. }, body) = store.open(&request, at).await?;
+    let (Found { object, window, .. }, bytes) = store.open(&request, at).await?;
     let input = request.input;
     let output = GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
@@ -120,7 +120,7 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
     let checksum = checksum(&object, &window, input.checksum_mode.as_ref());
     let output = with_checksums!(
         GetObjectOutput {
-            body,
+            body: bytes,
             content_length: i64::try_from(window.len()).ok(),
             content_range: window.content_range(),
             content_disposition: header(&object, ObjectHeader::ContentDisposition, None),
@@ -133,11 +133,9 @@ pub(crate) async fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3
         checksum,
         ..output
     );
-    let mut headers = expires(&object);
-    if input.response_expires.is_some() {
-        // s3s writes what the request overrides.
-        headers.clear();
-    }
+    // What the request overrides is written by s3s.
+    let mut headers = if input.response_expires.is_some() { HeaderMap::new() } else { expires(&object) };
+    headers.extend(roots(cid_of(&object)));
     Ok(S3Response::with_headers(output, headers))
 }
 
@@ -187,6 +185,7 @@ pub(crate) async fn head(store: &Store, request: S3Request<HeadObjectInput>) -> 
 
 fn head_headers(object: &ObjectInfo, expiry: Option<&Timestamp>) -> HeaderMap {
     let mut headers = expires(object);
+    headers.extend(roots(cid_of(object)));
     let mut text = Vec::new();
     let written = expiry.is_some_and(|expiry| expiry.format(TimestampFormat::HttpDate, &mut text).is_ok());
     if let Ok(value) = HeaderValue::from_bytes(&text)

@@ -1,4 +1,4 @@
-//! An S3 gateway: clients of S3 in, calls of [`ostrakon::bucket`] out.
+//! An S3 gateway: clients of S3 in, calls of [`ostrakon::bucket`] out. And public buckets for clients of IPFS.
 //!
 //! A request passes these modules, in this order:
 //!
@@ -11,6 +11,8 @@
 //!    `access` says whether this key may do it.
 //! 5. `store` names the operations, and a file each does them: `get`, `put`, `delete`, `copy`, `listing`,
 //!    `multipart`, `parts`, `tagging`, `attributes`, `buckets`, `cors`.
+//!
+//! What is public is read without a signature: `ipfs` answers what comes to its paths, in place of 3 to 5.
 //!
 //! Not here: what a bucket is (`ostrakon`), and anything that is kept from one request to the next, except caches that
 //! last for seconds.
@@ -38,6 +40,7 @@ mod gate;
 mod get;
 mod health;
 mod host;
+mod ipfs;
 mod limits;
 mod listing;
 mod metrics;

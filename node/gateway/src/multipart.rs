@@ -1,7 +1,8 @@
 //! Multipart uploads: their beginning, their end, and their listing. Their parts are in `parts`.
 
 use ostrakon::bucket::{
-    Bucket, BucketError, CompletePart, ETag as Tag, MultipartId, NewUpload, PutDone, UploadsQuery, etag_of_parts,
+    Bucket, BucketError, CompletePart, ETag as Tag, MultipartId, NewUpload, PutDone, UploadsQuery, cid_of,
+    etag_of_parts,
 };
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
@@ -17,7 +18,7 @@ use crate::{
     acl::owner,
     checksums::{given, kind_name, kind_of, name, named, sent},
     conditions::Conditions,
-    described::{Expires, described, time_of},
+    described::{Expires, described, roots, time_of},
     errors::{error, told},
     fields::{kept, with_checksums},
     limits,
@@ -88,7 +89,7 @@ pub(crate) async fn complete(
         Err(source) => return Err(conditions.refused(&bucket, &input.key, source).await),
     };
     let checksum = sent(done.checksum.as_ref(), count);
-    Ok(S3Response::new(with_checksums!(
+    let output = with_checksums!(
         CompleteMultipartUploadOutput {
             location: Some(format!("/{}/{}", input.bucket, Writing::Url.write(&input.key))),
             bucket: Some(input.bucket),
@@ -98,7 +99,8 @@ pub(crate) async fn complete(
         },
         checksum,
         ..CompleteMultipartUploadOutput::default()
-    )))
+    );
+    Ok(S3Response::with_headers(output, roots(done.cid)))
 }
 
 fn completed(part: CompletedPart) -> S3Result<CompletePart> {
@@ -121,7 +123,8 @@ fn etag_of(parts: &[CompletePart]) -> Option<Tag> {
 /// What a client is told that repeats a completion whose answer it did not get: the object is there.
 async fn repeated(bucket: &Bucket, key: &str, etag: Option<Tag>) -> Option<PutDone> {
     let object = bucket.head(key).await.ok().filter(|object| Some(object.etag) == etag)?;
-    Some(PutDone { etag: object.etag, size: object.size(), modified_ms: object.modified_ms, checksum: object.checksum })
+    let (size, cid) = (object.size(), cid_of(&object));
+    Some(PutDone { etag: object.etag, size, modified_ms: object.modified_ms, checksum: object.checksum, cid })
 }
 
 async fn check_size(bucket: &Bucket, key: &str, id: MultipartId, parts: &[CompletePart], said: i64) -> S3Result<()> {

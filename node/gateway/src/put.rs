@@ -22,7 +22,7 @@ use crate::{
     body::{Reason, reader},
     checksums::{Expected, sent},
     conditions::Conditions,
-    described::{Expires, Kept, described},
+    described::{Expires, Kept, described, roots},
     errors::{error, told},
     fields::{kept, with_checksums},
     forms::FileName,
@@ -139,11 +139,12 @@ pub(crate) async fn put(
     };
     let done = object.store(store, &request.headers, &mut request.extensions).await?;
     let checksum = sent(done.checksum.as_ref(), 0);
-    Ok(S3Response::new(with_checksums!(
+    let output = with_checksums!(
         PutObjectOutput { e_tag: Some(ETag::Strong(done.etag.to_string())), checksum_type: checksum.checksum_type },
         checksum,
         ..PutObjectOutput::default()
-    )))
+    );
+    Ok(S3Response::with_headers(output, roots(done.cid)))
 }
 
 /// A form, whose fields are what headers are of a `PutObject`. s3s has checked its policy.

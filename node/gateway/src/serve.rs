@@ -39,6 +39,7 @@ use crate::{
     gate::{Gate, NoSecrets},
     health::Health,
     host::Domains,
+    ipfs::Provider,
     limits,
     metrics::Metrics,
     store::Store,
@@ -264,6 +265,7 @@ fn front(buckets: Buckets, options: &GatewayOptions, health: Health, metrics: Me
     s3.set_auth(Secrets(buckets.clone()));
     s3.set_access(Access(buckets.clone()));
     s3.set_route(gate);
+    let provider = Provider::new(&buckets.public_name(), options.tls.is_some());
     Front {
         s3: s3.build(),
         buckets,
@@ -272,6 +274,7 @@ fn front(buckets: Buckets, options: &GatewayOptions, health: Health, metrics: Me
         metrics,
         domains,
         region: options.region.clone(),
+        provider,
         turns: Arc::new(Semaphore::new(options.max_requests)),
         forms: Arc::new(Semaphore::new(limits::FORMS)),
         next: AtomicU64::new(1),

@@ -14,6 +14,11 @@ const UPLOAD: u8 = 2;
 const PART: u8 = 3;
 const BLOB: u8 = 4;
 const SETTING: u8 = 5;
+const TREE: u8 = 6;
+const BLOCK: u8 = 7;
+
+/// A SHA-256 hash, of a block of a public object.
+pub type BlockHash = [u8; 32];
 
 /// The bytes that records are sorted by: a kind, and what that kind is sorted by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -83,6 +88,26 @@ impl Place {
         Self([&[SETTING], name.as_bytes()].concat())
     }
 
+    /// Of the tree of a public object, whose root has this hash.
+    pub fn tree(root: &BlockHash, key: &[u8]) -> Self {
+        Self([&[TREE][..], root, key].concat())
+    }
+
+    /// The prefix of the trees with this root.
+    pub fn trees(root: &BlockHash) -> Self {
+        Self::tree(root, b"")
+    }
+
+    /// Of a block below a root.
+    pub fn block(block: &BlockHash, root: &BlockHash) -> Self {
+        Self([&[BLOCK][..], block, root].concat())
+    }
+
+    /// The prefix of a block, below all roots.
+    pub fn blocks(block: &BlockHash) -> Self {
+        Self([&[BLOCK][..], block].concat())
+    }
+
     /// The place of these bytes, whatever they are.
     pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -126,6 +151,16 @@ impl Place {
     /// The object of the network, if one is recorded here.
     pub fn blob_of(&self) -> Option<ObjectId> {
         Some(ObjectId::new(self.of(BLOB)?.try_into().ok()?))
+    }
+
+    /// Root and key, if a tree is here.
+    pub fn tree_of(&self) -> Option<(&BlockHash, &[u8])> {
+        self.of(TREE)?.split_first_chunk()
+    }
+
+    /// The root that the block is below, if a block is here.
+    pub fn root_of(&self) -> Option<&BlockHash> {
+        self.of(BLOCK)?.split_last_chunk().map(|(_, root)| root)
     }
 
     /// Whether this place is of that prefix.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::Place;
+use super::{BlockHash, Place};
 use crate::id::ObjectId;
 
 /// An object of the network that a bucket stores bytes in. Its key is derived from the salt
@@ -39,6 +39,10 @@ pub enum Value<B = Blob> {
     Blob(BlobInfo),
     /// At [`Place::setting`].
     Setting(Vec<u8>),
+    /// At [`Place::tree`]: the hashes of the leaves, in order; none if the root is the only leaf.
+    Tree(Vec<BlockHash>),
+    /// At [`Place::block`].
+    Block,
 }
 
 /// An object of a bucket.
@@ -56,6 +60,8 @@ pub struct ObjectInfo<B = Blob> {
     pub metadata: Vec<(String, String)>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
+    /// The hash of its root block, if it is public: it can be read by that name.
+    pub root: Option<BlockHash>,
     /// Its bytes, in order.
     pub pieces: Vec<Piece<B>>,
 }
@@ -97,6 +103,8 @@ pub struct PartInfo<B = Blob> {
     pub md5: [u8; 16],
     /// A checksum of its bytes, which was verified.
     pub checksum: Option<Checksum>,
+    /// The hashes of its leaves, if its object is to be public.
+    pub leaves: Vec<BlockHash>,
     /// Its bytes.
     pub pieces: Vec<Piece<B>>,
 }
@@ -191,16 +199,18 @@ impl<B> Value<B> {
     pub(super) fn renamed<C, E>(self, name: &mut impl FnMut(B) -> Result<C, E>) -> Result<Value<C>, E> {
         Ok(match self {
             Self::Object(info) => {
-                let ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, pieces } = info;
+                let ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, root, pieces } = info;
                 let pieces = renamed(pieces, name)?;
-                Value::Object(ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, pieces })
+                Value::Object(ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, root, pieces })
             }
-            Self::Part(PartInfo { modified_ms, md5, checksum, pieces }) => {
-                Value::Part(PartInfo { modified_ms, md5, checksum, pieces: renamed(pieces, name)? })
+            Self::Part(PartInfo { modified_ms, md5, checksum, leaves, pieces }) => {
+                Value::Part(PartInfo { modified_ms, md5, checksum, leaves, pieces: renamed(pieces, name)? })
             }
             Self::Upload(info) => Value::Upload(info),
             Self::Blob(info) => Value::Blob(info),
             Self::Setting(bytes) => Value::Setting(bytes),
+            Self::Tree(leaves) => Value::Tree(leaves),
+            Self::Block => Value::Block,
         })
     }
 
@@ -219,7 +229,7 @@ impl<B> Value<B> {
         match self {
             Self::Object(info) => &info.pieces,
             Self::Part(info) => &info.pieces,
-            Self::Upload(_) | Self::Blob(_) | Self::Setting(_) => &[],
+            Self::Upload(_) | Self::Blob(_) | Self::Setting(_) | Self::Tree(_) | Self::Block => &[],
         }
     }
 }

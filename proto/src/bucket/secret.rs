@@ -10,6 +10,7 @@ use crate::{codec, id::AccountId, limits::TAG, seal::ObjectKey, sign::Keypair};
 const ACCOUNT: &str = "ostrakon bucket account 1";
 const BLOB: &str = "ostrakon bucket object key 1";
 const CELL: &str = "ostrakon bucket cell 1";
+const PUBLIC_NAME: &str = "ostrakon bucket public name 1";
 const CELL_KEY: &str = "ostrakon bucket cell key 1";
 
 /// The secret of a bucket: who has it can read and write.
@@ -41,6 +42,11 @@ impl BucketSecret {
     pub fn cell(&self) -> [u8; 32] {
         let account: AccountId = self.keypair().public();
         blake3::derive_key(CELL, account.bytes())
+    }
+
+    /// The seed of a key that says nothing of the account, for those who name whom they read from.
+    pub fn public_name(&self) -> [u8; 32] {
+        blake3::derive_key(PUBLIC_NAME, &self.0)
     }
 
     /// The key of an object that is stored with this salt.

@@ -29,6 +29,7 @@ fn object(number: u8, pieces: usize) -> Value {
         headers: vec![(ObjectHeader::ContentType, "text/plain".to_owned())],
         metadata: Vec::new(),
         tags: Vec::new(),
+        root: None,
         pieces: (0..pieces).map(piece).collect(),
     };
     Value::Object(info)
@@ -230,6 +231,7 @@ fn a_batch_refers_to_itself() {
         modified_ms: 1,
         md5: [0; 16],
         checksum: None,
+        leaves: vec![[3; 32]],
         pieces: vec![Piece { blob, offset: 0, length: 5, ends_part: true }],
     };
     let place = Place::part(&[1; 16], 1);

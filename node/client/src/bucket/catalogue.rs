@@ -18,7 +18,8 @@ use super::{
     change::{Change, Done},
     depot::Depot,
     engine::Engine,
-    index::Index,
+    index::{Index, View},
+    public::FRESH,
 };
 use crate::{Client, Error};
 
@@ -92,6 +93,8 @@ pub struct BucketEntry {
     pub name: String,
     /// When it was created, in milliseconds of Unix time.
     pub created_ms: u64,
+    /// Whether its objects can be read by their hashes, by anyone who asks a gateway.
+    pub public: bool,
 }
 
 /// What upkeep did for a bucket.
@@ -121,6 +124,12 @@ pub struct AccessKey {
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
+struct EntryBytes {
+    created_ms: u64,
+    public: bool,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
 struct KeyBytes {
     secret: String,
     bucket: Option<String>,
@@ -136,7 +145,7 @@ impl Client {
     pub fn buckets(&self) -> Result<Buckets, Error> {
         self.key()?;
         let (owner, (open, keys, kept)) = (self.clone(), Default::default());
-        let catalogue = opened(&owner, CATALOGUE);
+        let catalogue = opened(&owner, (CATALOGUE, false));
         Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys, kept }) })
     }
 }
@@ -147,30 +156,41 @@ impl Buckets {
     /// # Errors
     /// When the newest state cannot be read.
     pub async fn list(&self) -> Result<Vec<BucketEntry>, BucketError> {
-        let entry = |(name, value): (String, Vec<u8>)| {
-            let created_ms = codec::decode(&value, ENTRY).ok()?;
-            Some(BucketEntry { name, created_ms })
-        };
-        Ok(self.settings(BUCKET).await?.into_iter().filter_map(entry).collect())
+        let all = self.settings(&*self.newest().await?, BUCKET).await?;
+        Ok(all.into_iter().filter_map(|(name, value)| bucket_entry(name, &value)).collect())
     }
 
-    /// Creates a bucket.
+    /// Creates a bucket, of which only who has the owner's key or an access key can read.
     ///
     /// # Errors
     /// [`BucketError::InvalidName`], [`BucketError::BucketExists`], [`BucketError::Funds`] and others.
     pub async fn create(&self, name: &str) -> Result<Bucket, BucketError> {
+        self.create_one(name, false).await
+    }
+
+    /// Creates a public bucket: its objects have names in IPFS, by which anyone who asks a gateway can read them. It
+    /// stays public.
+    ///
+    /// # Errors
+    /// As [`Buckets::create`].
+    pub async fn create_public(&self, name: &str) -> Result<Bucket, BucketError> {
+        self.create_one(name, true).await
+    }
+
+    async fn create_one(&self, name: &str, public: bool) -> Result<Bucket, BucketError> {
         check_name(name)?;
         if self.inner.catalogue.setting(&format!("{BUCKET}{name}")).await?.is_some() {
             return Err(BucketError::BucketExists { name: name.to_owned() });
         }
         futures::try_join!(self.set_up_account(name), self.set_up_account(CATALOGUE))?;
-        let (setting, value) = (format!("{BUCKET}{name}"), codec::encode(&self.inner.owner.now_ms()));
+        let entry = EntryBytes { created_ms: self.inner.owner.now_ms(), public };
+        let (setting, value) = (format!("{BUCKET}{name}"), codec::encode(&entry));
         let change = Change::Set { name: setting, value: Some(value), must_be_new: true };
         match self.inner.catalogue.engine().change(change).await {
             Err(BucketError::Precondition) => Err(BucketError::BucketExists { name: name.to_owned() }),
             done => done.map(|_| ()),
         }?;
-        Ok(self.opened(name).await)
+        Ok(self.opened(name, public).await)
     }
 
     /// Opens a bucket.
@@ -181,8 +201,9 @@ impl Buckets {
         if let Some(bucket) = self.inner.open.lock().await.get(name) {
             return Ok(bucket.clone());
         }
-        match self.inner.catalogue.setting(&format!("{BUCKET}{name}")).await? {
-            Some(_) => Ok(self.opened(name).await),
+        let value = self.inner.catalogue.setting(&format!("{BUCKET}{name}")).await?;
+        match value.and_then(|value| bucket_entry(name.to_owned(), &value)) {
+            Some(BucketEntry { public, .. }) => Ok(self.opened(name, public).await),
             None => Err(BucketError::NoBucket { name: name.to_owned() }),
         }
     }
@@ -263,7 +284,7 @@ impl Buckets {
     /// # Errors
     /// When the newest state cannot be read.
     pub async fn access_keys(&self) -> Result<Vec<AccessKey>, BucketError> {
-        let all = self.settings(KEY).await?;
+        let all = self.settings(&*self.newest().await?, KEY).await?;
         Ok(all.into_iter().filter_map(|(id, value)| access_key(id, &value)).collect())
     }
 
@@ -326,9 +347,33 @@ impl Buckets {
         Ok(done)
     }
 
-    async fn settings(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, BucketError> {
+    /// The buckets that are public, as of a few seconds ago.
+    ///
+    /// # Errors
+    /// When no state can be read.
+    pub async fn public(&self) -> Result<Vec<Bucket>, BucketError> {
+        let view = self.inner.catalogue.engine().index.view_within(FRESH).await?;
+        let mut public = Vec::new();
+        for (name, value) in self.settings(&view, BUCKET).await? {
+            if let Some(BucketEntry { name, public: true, .. }) = bucket_entry(name, &value) {
+                public.push(self.opened(&name, true).await);
+            }
+        }
+        Ok(public)
+    }
+
+    /// What readers of public buckets know the owner by: the same in every gateway, and unrelated to the account's key.
+    pub fn public_name(&self) -> [u8; 32] {
+        self.secret(CATALOGUE).public_name()
+    }
+
+    async fn newest(&self) -> Result<Arc<View>, BucketError> {
+        self.inner.catalogue.engine().index.view().await
+    }
+
+    async fn settings(&self, view: &View, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, BucketError> {
         let place = Place::setting(prefix);
-        let found = self.inner.catalogue.engine().index.page_of(&place, &place, MOST).await?;
+        let found = self.inner.catalogue.engine().index.page_in(view, (&place, &place), MOST).await?;
         let entry = |(place, value): (Place, Value)| match value {
             Value::Setting(value) => Some((place.setting_of()?.strip_prefix(prefix)?.to_owned(), value)),
             _ => None,
@@ -344,9 +389,9 @@ impl Buckets {
         secret(&self.inner.owner, name)
     }
 
-    async fn opened(&self, name: &str) -> Bucket {
+    async fn opened(&self, name: &str, public: bool) -> Bucket {
         let mut open = self.inner.open.lock().await;
-        open.entry(name.to_owned()).or_insert_with(|| opened(&self.inner.owner, name)).clone()
+        open.entry(name.to_owned()).or_insert_with(|| opened(&self.inner.owner, (name, public))).clone()
     }
 }
 
@@ -355,11 +400,16 @@ fn secret(owner: &Client, name: &str) -> BucketSecret {
 }
 
 /// A bucket of this owner, whether it is there or not.
-fn opened(owner: &Client, name: &str) -> Bucket {
+fn opened(owner: &Client, (name, public): (&str, bool)) -> Bucket {
     let secret = secret(owner, name);
     let client = owner.as_account(secret.keypair());
     let depot = Depot::new((client, owner.clone()), secret.keypair(), secret.cell(), EPOCHS);
-    Bucket::new(name, Engine::start(Index::new(depot, secret)))
+    Bucket::new((name, public), Engine::start(Index::new(depot, secret)))
+}
+
+fn bucket_entry(name: String, value: &[u8]) -> Option<BucketEntry> {
+    let EntryBytes { created_ms, public } = codec::decode(value, ENTRY).ok()?;
+    Some(BucketEntry { name, created_ms, public })
 }
 
 fn access_key(id: String, value: &[u8]) -> Option<AccessKey> {

@@ -4,15 +4,16 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use ostrakon_proto::bucket::{
-    Blob, Checksum, ETag, MultipartId, ObjectInfo, PartInfo, Piece, Place, Run, UploadInfo, Value,
+    Blob, BlockHash, Checksum, ETag, MultipartId, ObjectInfo, PartInfo, Piece, Place, Run, UploadInfo, Value,
 };
 
 use super::{
     BucketError, Computed, Condition, Described, PutDone,
     draft::Draft,
+    public,
     upload::{CompletePart, completed},
 };
-use crate::add::Uploaded;
+use crate::{add::Uploaded, ipfs::Tree};
 
 /// A change of a bucket.
 pub(super) enum Change {
@@ -104,6 +105,8 @@ pub(super) struct NewBytes {
     pub(super) content: Content,
     pub(super) md5: [u8; 16],
     pub(super) checksum: Option<Checksum>,
+    /// The hashes of its leaves, in a public bucket.
+    pub(super) leaves: Vec<BlockHash>,
 }
 
 /// Where they are.
@@ -166,14 +169,13 @@ impl Change {
                 condition.check(key, object(draft, key).await?.as_ref())?;
                 let pieces = new.pieces(draft);
                 let info = described.clone().of(draft.now_ms, ETag::Whole(new.md5), (new.checksum.clone(), pieces));
-                put(draft, key, info).await
+                put(draft, key, (info, &new.leaves)).await
             }
             Self::Delete { key, condition } => {
                 let found = object(draft, key).await?;
                 condition.check(key, found.as_ref())?;
-                if found.is_none() {
-                    return Ok(Done::Removed(false));
-                }
+                let Some(found) = found else { return Ok(Done::Removed(false)) };
+                public::withdraw(draft, key, &found).await?;
                 draft.put(Place::object(key.as_bytes()), None).await?;
                 Ok(Done::Removed(true))
             }
@@ -181,15 +183,17 @@ impl Change {
                 let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
                 condition.check(key, object(draft, key).await?.as_ref())?;
                 let described = described.clone().unwrap_or_else(|| Described::from(&source));
+                let leaves = public::leaves(draft, from, &source).await?;
                 let checksum = match digested {
                     Some((version, checksum)) => version.check(&source).map(|()| Some(checksum.clone()))?,
                     None => source.checksum,
                 };
-                put(draft, key, described.of(draft.now_ms, source.etag, (checksum, source.pieces))).await
+                put(draft, key, (described.of(draft.now_ms, source.etag, (checksum, source.pieces)), &leaves)).await
             }
             Self::Tag { key, tags } => {
                 let found = object(draft, key).await?.ok_or_else(|| no_key(key))?;
-                put(draft, key, ObjectInfo { tags: tags.clone(), ..found }).await
+                let leaves = public::leaves(draft, key, &found).await?;
+                put(draft, key, (ObjectInfo { tags: tags.clone(), ..found }, &leaves)).await
             }
             Self::Set { name, value, must_be_new } => {
                 let place = Place::setting(name);
@@ -235,22 +239,25 @@ impl Change {
             }
             Self::Part { key, upload, number, new } => {
                 open_upload(draft, key, upload).await?;
-                let (pieces, md5, checksum) = (new.pieces(draft), new.md5, new.checksum.clone());
-                put_part(draft, (upload, *number), PartInfo { modified_ms: draft.now_ms, md5, checksum, pieces }).await
+                let (modified_ms, pieces) = (draft.now_ms, new.pieces(draft));
+                let (md5, checksum, leaves) = (new.md5, new.checksum.clone(), new.leaves.clone());
+                let info = PartInfo { modified_ms, md5, checksum, leaves, pieces };
+                put_part(draft, (upload, *number), info).await
             }
             Self::CopyPart { key, upload, number, from, range, digested: (version, computed) } => {
                 open_upload(draft, key, upload).await?;
                 let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
                 version.check(&source)?;
-                let pieces = cut(&source.pieces, range);
-                let (md5, checksum) = (computed.md5, computed.checksums.first().cloned());
-                put_part(draft, (upload, *number), PartInfo { modified_ms: draft.now_ms, md5, checksum, pieces }).await
+                let (modified_ms, pieces) = (draft.now_ms, cut(&source.pieces, range));
+                let Computed { md5, checksums, leaves, .. } = computed.clone();
+                let info = PartInfo { modified_ms, md5, checksum: checksums.into_iter().next(), leaves, pieces };
+                put_part(draft, (upload, *number), info).await
             }
             Self::Complete { key, upload, parts, condition, checksum } => {
                 let info = open_upload(draft, key, upload).await?;
                 condition.check(key, object(draft, key).await?.as_ref())?;
-                let done = completed(draft, (key, upload), &info, (parts, checksum.as_ref())).await?;
-                let put = put(draft, key, done).await?;
+                let (done, leaves) = completed(draft, upload, &info, (parts, checksum.as_ref())).await?;
+                let put = put(draft, key, (done, &leaves)).await?;
                 close_upload(draft, key, upload).await?;
                 Ok(put)
             }
@@ -335,9 +342,21 @@ async fn object(draft: &Draft<'_>, key: &str) -> Result<Option<ObjectInfo>, Buck
     })
 }
 
-async fn put(draft: &mut Draft<'_>, key: &str, info: ObjectInfo) -> Result<Done, BucketError> {
-    let done =
-        PutDone { etag: info.etag, checksum: info.checksum.clone(), modified_ms: info.modified_ms, size: info.size() };
+/// Puts an object; `leaves` are those of a public one.
+async fn put(
+    draft: &mut Draft<'_>,
+    key: &str,
+    (mut info, leaves): (ObjectInfo, &[BlockHash]),
+) -> Result<Done, BucketError> {
+    let (size, modified_ms) = (info.size(), info.modified_ms);
+    let tree = Tree::new(size, leaves.to_vec());
+    info.root = tree.as_ref().map(Tree::root_hash);
+    if let Some(before) = object(draft, key).await?.filter(|before| before.root != info.root) {
+        public::withdraw(draft, key, &before).await?;
+    }
+    public::publish(draft, key, (&info, leaves));
+    let (etag, checksum, cid) = (info.etag, info.checksum.clone(), tree.map(|tree| tree.root()));
+    let done = PutDone { etag, checksum, modified_ms, size, cid };
     draft.put(Place::object(key.as_bytes()), Some(Value::Object(info))).await?;
     Ok(Done::Put(done))
 }
@@ -352,6 +371,7 @@ async fn put_part(
         checksum: info.checksum.clone(),
         modified_ms: info.modified_ms,
         size: info.size(),
+        cid: None,
     };
     draft.put(Place::part(upload, number), Some(Value::Part(info))).await?;
     Ok(Done::Put(done))

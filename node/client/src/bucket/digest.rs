@@ -9,10 +9,11 @@ use std::{
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
-use ostrakon_proto::bucket::{Checksum, ChecksumAlgorithm, ChecksumKind, ETag};
+use ostrakon_proto::bucket::{BlockHash, Checksum, ChecksumAlgorithm, ChecksumKind, ETag};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{BucketError, engine::Body};
+use crate::ipfs::Leaves;
 
 /// What was computed of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Computed {
     pub md5: [u8; 16],
     /// The checksums that were asked for, in that order.
     pub checksums: Vec<Checksum>,
+    /// The hashes of their leaves as a public file.
+    pub(super) leaves: Vec<BlockHash>,
 }
 
 impl Computed {
@@ -45,6 +48,7 @@ pub(super) struct Digests {
     size: u64,
     md5: Md5,
     others: Vec<(ChecksumAlgorithm, Other)>,
+    leaves: Option<Leaves>,
 }
 
 enum Other {
@@ -56,7 +60,12 @@ impl Digests {
     /// MD5, and these.
     pub(super) fn new(algorithms: &[ChecksumAlgorithm]) -> Self {
         let other = |algorithm: &ChecksumAlgorithm| (*algorithm, Other::new(*algorithm));
-        Self { size: 0, md5: Md5::new(), others: algorithms.iter().map(other).collect() }
+        Self { size: 0, md5: Md5::new(), others: algorithms.iter().map(other).collect(), leaves: None }
+    }
+
+    /// The same, and the leaves of a public file.
+    pub(super) fn with_leaves(self, public: bool) -> Self {
+        Self { leaves: public.then(Leaves::new), ..self }
     }
 
     /// Takes the next bytes.
@@ -69,6 +78,9 @@ impl Digests {
                 Other::Sha(sha) => sha.update(bytes),
             }
         }
+        if let Some(leaves) = &mut self.leaves {
+            leaves.update(bytes);
+        }
     }
 
     /// What was computed.
@@ -79,7 +91,8 @@ impl Digests {
             bytes: other.finish(algorithm),
         };
         let checksums = self.others.into_iter().map(checksum).collect();
-        Computed { size: self.size, md5: self.md5.finalize().into(), checksums }
+        let leaves = self.leaves.map(Leaves::finish).unwrap_or_default();
+        Computed { size: self.size, md5: self.md5.finalize().into(), checksums, leaves }
     }
 }
 
@@ -143,10 +156,10 @@ impl<'a> Digested<'a> {
     /// The body, and who judges what was computed of it.
     pub(super) fn new(
         body: Body<'a>,
-        algorithms: &[ChecksumAlgorithm],
+        digests: Digests,
         judge: impl FnOnce(Computed) -> Verdict<'a> + Send + 'a,
     ) -> Self {
-        Self { body, digests: Some(Digests::new(algorithms)), judge: Some(Box::new(judge)), verdict: None }
+        Self { body, digests: Some(digests), judge: Some(Box::new(judge)), verdict: None }
     }
 }
 
@@ -196,7 +209,7 @@ mod tests {
         let mut digests = Digests::new(&ALL);
         digests.update(b"1234");
         digests.update(b"56789");
-        let Computed { size, md5, checksums } = digests.finish();
+        let Computed { size, md5, checksums, .. } = digests.finish();
         assert_eq!((size, hex::encode(md5).as_str()), (9, "25f9e794323b453885f5181f1b624d0b"));
         let texts: Vec<String> = checksums.iter().map(|checksum| hex::encode(&checksum.bytes)).collect();
         assert_eq!(

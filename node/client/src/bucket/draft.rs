@@ -97,6 +97,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// The same of what has no bytes.
+    pub(super) fn note(&mut self, place: Place, value: Option<Value>) {
+        self.changes.insert(place, value);
+    }
+
     fn count(&mut self, value: &Value, sign: i128) {
         for Piece { blob, length, .. } in value.pieces() {
             *self.use_of.entry(*blob).or_default() += sign * i128::from(*length);

@@ -91,7 +91,8 @@ impl Landing {
         }
     }
 
-    async fn is_final(self) -> Stage {
+    /// Whether it is final, or why not.
+    async fn landed(self) -> Stage {
         self.reach(|stage| !matches!(stage, Stage::Open | Stage::Included)).await
     }
 
@@ -204,7 +205,7 @@ impl Writer {
         place: Option<OwnedSemaphorePermit>,
     ) {
         let stage = match before {
-            Some(before) => before.is_final().await,
+            Some(before) => before.landed().await,
             None => Stage::Final,
         };
         match stage {

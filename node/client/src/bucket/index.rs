@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use ostrakon_proto::{
     id::ObjectId,
     link::Link,
 };
+
+use tokio::time::Instant;
 
 use super::{
     BucketError,
@@ -47,18 +50,22 @@ pub(super) struct Index {
     held: Mutex<BTreeMap<ObjectId, Bytes>>,
     /// The newest state that was read.
     newest: Mutex<Arc<View>>,
+    /// When it was asked for.
+    checked: Mutex<Option<Instant>>,
     is_stale: AtomicBool,
 }
 
 impl Index {
     pub(super) fn new(depot: Depot, secret: BucketSecret) -> Self {
-        let (pages, held, newest) = (Mutex::new(LruCache::new(PAGES)), Mutex::default(), Mutex::default());
-        Self { depot, secret, pages, held, newest, is_stale: AtomicBool::new(false) }
+        let (held, newest, checked) = Default::default();
+        let pages = Mutex::new(LruCache::new(PAGES));
+        Self { depot, secret, pages, held, newest, checked, is_stale: AtomicBool::new(false) }
     }
 
     /// The newest state, for reading: what was acknowledged to anyone before this is called is in it. Where too few
     /// validators respond it is the newest that a node proves, and [`Index::is_stale`] is true.
     pub(super) async fn view(&self) -> Result<Arc<View>, BucketError> {
+        let asked = Instant::now();
         let cell = match self.newest_cell().await {
             // What any node proves is not older than what this process has seen.
             Err(BucketError::Unavailable(why)) => match self.depot.cell_as_known().await {
@@ -68,7 +75,9 @@ impl Index {
             },
             cell => cell?,
         };
-        self.view_of(cell).await
+        let view = self.view_of(cell).await?;
+        *lock(&self.checked) = Some(asked);
+        Ok(view)
     }
 
     /// The newest state, for judging a change by it: an error where too few validators respond.
@@ -100,6 +109,15 @@ impl Index {
         let view = Arc::new(view);
         self.learn(Arc::clone(&view));
         Ok(view)
+    }
+
+    /// A state that was the newest so long ago, or later.
+    pub(super) async fn view_within(&self, age: Duration) -> Result<Arc<View>, BucketError> {
+        let checked = *lock(&self.checked);
+        match checked.filter(|checked| checked.elapsed() < age) {
+            Some(_) => Ok(self.known()),
+            None => self.view().await,
+        }
     }
 
     /// Whether others may have changed what was read last, for too few validators responded.
@@ -169,7 +187,17 @@ impl Index {
         from: &Place,
         limit: usize,
     ) -> Result<Vec<(Place, Value)>, BucketError> {
-        let (view, mut found) = (self.view().await?, Vec::new());
+        self.page_in(&*self.view().await?, (prefix, from), limit).await
+    }
+
+    /// The same in a state.
+    pub(super) async fn page_in(
+        &self,
+        view: &View,
+        (prefix, from): (&Place, &Place),
+        limit: usize,
+    ) -> Result<Vec<(Place, Value)>, BucketError> {
+        let mut found = Vec::new();
         let mut walk = self.walk(&view.head.runs, from.max(prefix)).await?;
         while found.len() < limit
             && let Some(entry) = walk.next_live().await?.filter(|(place, _)| place.starts_with(prefix))

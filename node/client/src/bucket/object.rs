@@ -23,6 +23,7 @@ use super::{
     digest::{Digested, Digests},
     engine::{Body, Engine},
 };
+use crate::ipfs::Cid;
 
 /// Bytes of a key, as S3 has it.
 const KEY_MAX: usize = 1024;
@@ -35,6 +36,7 @@ const INLINE: u64 = 1024 * 1024;
 #[derive(Clone)]
 pub struct Bucket {
     name: Arc<str>,
+    public: bool,
     engine: Arc<Engine>,
 }
 
@@ -95,6 +97,8 @@ pub struct PutDone {
     pub modified_ms: u64,
     /// Its bytes.
     pub size: u64,
+    /// Its name in IPFS, if it is public.
+    pub cid: Option<Cid>,
 }
 
 /// How an object is copied.
@@ -128,13 +132,18 @@ impl<'a> Put<'a> {
 }
 
 impl Bucket {
-    pub(super) fn new(name: &str, engine: Engine) -> Self {
-        Self { name: name.into(), engine: Arc::new(engine) }
+    pub(super) fn new((name, public): (&str, bool), engine: Engine) -> Self {
+        Self { name: name.into(), public, engine: Arc::new(engine) }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its objects can be read by their hashes, by anyone who asks a gateway.
+    pub fn is_public(&self) -> bool {
+        self.public
     }
 
     /// Whether what was read last may be outdated: too few validators responded to know what others have changed.
@@ -241,7 +250,7 @@ impl Bucket {
             None => None,
             Some(algorithm) => {
                 self.judge(key, &condition).await?;
-                let Computed { checksums, .. } = from.digest(0..from.object.size(), &[algorithm]).await?;
+                let Computed { checksums, .. } = from.digest(0..from.object.size(), Digests::new(&[algorithm])).await?;
                 checksums.into_iter().next().map(|checksum| (from.version(), checksum))
             }
         };
@@ -293,8 +302,9 @@ impl Bucket {
         stands: impl Future<Output = Result<(), BucketError>> + Send + 'a,
     ) -> Result<(Option<OwnedSemaphorePermit>, NewBytes), BucketError> {
         let Put { body, size, digests, check, .. } = put;
+        let digests = Digests::new(&digests).with_leaves(self.public);
         let (tell, told) = oneshot::channel();
-        let mut body = Digested::new(body, &digests, move |computed| {
+        let mut body = Digested::new(body, digests, move |computed| {
             let checked = check_size(size, &computed).and_then(|()| check(&computed).map_err(BucketError::Check));
             let is_large = computed.size > INLINE;
             let _nobody_waits = tell.send(computed);
@@ -319,8 +329,8 @@ impl Bucket {
             let stored = depot.store(whole, size, self.engine.index.secret.blob_key(&salt)).await?;
             (None, Content::Stored(Arc::new(stored), salt))
         };
-        let Computed { md5, checksums, .. } = told.await.expect("the body was read to its end");
-        Ok((memory, NewBytes { content, md5, checksum: checksums.into_iter().next() }))
+        let Computed { md5, checksums, leaves, .. } = told.await.expect("the body was read to its end");
+        Ok((memory, NewBytes { content, md5, checksum: checksums.into_iter().next(), leaves }))
     }
 }
 
@@ -339,12 +349,8 @@ impl CopySource<'_> {
     }
 
     /// Reads these of its bytes, and computes what was asked for.
-    pub(super) async fn digest(
-        &self,
-        range: Range<u64>,
-        algorithms: &[ChecksumAlgorithm],
-    ) -> Result<Computed, BucketError> {
-        let (mut digests, mut bytes) = (Digests::new(algorithms), self.bucket.read(self.object, range));
+    pub(super) async fn digest(&self, range: Range<u64>, mut digests: Digests) -> Result<Computed, BucketError> {
+        let mut bytes = self.bucket.read(self.object, range);
         while let Some(bytes) = bytes.try_next().await? {
             digests.update(&bytes);
         }
@@ -368,7 +374,7 @@ impl Described {
         (checksum, pieces): (Option<Checksum>, Vec<Piece>),
     ) -> ObjectInfo {
         let Self { headers, metadata, tags } = self;
-        ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, pieces }
+        ObjectInfo { modified_ms, etag, checksum, headers, metadata, tags, root: None, pieces }
     }
 }
 

@@ -322,3 +322,73 @@ async fn what_is_refused_stays_with_nobody() {
     assert_eq!(world.puts().aborted, 3 * 12, "every holder of each");
     assert_eq!(get(&bucket, "a").await, b"first");
 }
+
+/// The object that has the block of this name, as a gateway finds it.
+async fn found(bucket: &Bucket, name: &str) -> Option<String> {
+    // Longer than a state is taken for the newest.
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    let (_, hash) = crate::ipfs::block_name(name).expect("a CID");
+    bucket.find_block(&hash).await.expect("read").map(|(object, _)| object.key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_a_public_bucket_are_found_by_their_blocks_while_they_are_there() {
+    use crate::ipfs::{Tree, raw_name};
+    let world = World::new(14);
+    let buckets = world.client().buckets().expect("a key");
+    let bucket = buckets.create_public("website").await.expect("created");
+    let private = buckets.create("private").await.expect("created");
+    let large: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    let done = put(&bucket, "small", b"hello").await;
+    assert_eq!(
+        done.cid.map(|cid| cid.to_string()).as_deref(),
+        Some("bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq")
+    );
+    put(&bucket, "large", &large).await;
+    assert_eq!(put(&private, "small", b"hello").await.cid, None);
+    let tree = Tree::of(&large).expect("a tree");
+    let (root, leaf) = (tree.root().to_string(), raw_name(&tree.leaves()[2]).to_string());
+    let info = bucket.head("large").await.expect("there");
+    assert_eq!(cid_of(&info).map(|cid| cid.to_string()), Some(root.clone()));
+
+    // Another machine, which knows the key alone.
+    let other = world.client_as(251).buckets().expect("the same account");
+    let names: Vec<String> = other.public().await.expect("read").iter().map(|one| one.name().to_owned()).collect();
+    assert_eq!(names, ["website"]);
+    let other = other.open("website").await.expect("opened");
+    for name in [&root, &leaf] {
+        assert_eq!(found(&other, name).await.as_deref(), Some("large"));
+    }
+    assert_eq!(found(&other, &done.cid.expect("public").to_string()).await.as_deref(), Some("small"));
+    assert_eq!(found(&private, &root).await, None);
+
+    // A copy has the same blocks: they are there until the last is gone.
+    let source = CopySource { bucket: &bucket, key: "large", object: &info };
+    bucket.copy(source, "copy", NewCopy::default()).await.expect("copied");
+    assert!(bucket.delete("large", Condition::None).await.expect("deleted"));
+    assert_eq!(found(&other, &leaf).await.as_deref(), Some("copy"));
+    put(&bucket, "copy", b"other bytes").await;
+    for name in [&root, &leaf] {
+        assert_eq!(found(&other, name).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_of_whole_parts_is_public_as_if_it_was_put_as_one() {
+    use crate::ipfs::{LEAF, Tree};
+    let world = World::new(14);
+    let bucket = world.client().buckets().expect("a key").create_public("website").await.expect("created");
+    let bytes: Vec<u8> = (0..5 * LEAF + 1000).map(|at| u8::try_from(at % 251).expect("small")).collect();
+    let complete = async |cut: usize| {
+        let id = bucket.begin_upload("parts", NewUpload::default()).await.expect("begun");
+        for (number, part) in [(1, &bytes[..cut]), (2, &bytes[cut..])] {
+            let put = Put::new(std::io::Cursor::new(part.to_vec()));
+            bucket.put_part("parts", id, number, put).await.expect("put");
+        }
+        let part = |number| CompletePart { number, etag: None, checksum: None };
+        bucket.complete_upload("parts", id, vec![part(1), part(2)], (Condition::None, None)).await.expect("completed")
+    };
+    assert_eq!(complete(5 * LEAF).await.cid, Tree::of(&bytes).map(|tree| tree.root()));
+    // Where its leaves end is known only by reading it again.
+    assert_eq!(complete(5 * LEAF + 1).await.cid, None);
+}

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use ostrakon_proto::bucket::{
-    Blob, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, MultipartId, ObjectInfo, PartInfo, Piece, Place, UploadInfo,
-    Value,
+    Blob, BlockHash, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, MultipartId, ObjectInfo, PartInfo, Piece, Place,
+    UploadInfo, Value,
 };
 
 use super::{
     Bucket, BucketError, Condition, CopySource, Described, Put, PutDone,
     change::{Change, Done},
-    digest::{checksum_of, etag_of_parts, joined},
+    digest::{Digests, checksum_of, etag_of_parts, joined},
     draft::Draft,
     object::check_key,
 };
+use crate::ipfs::LEAF;
 
 /// Bytes that every part but the last has at least.
 const LEAST: u64 = 5 * 1024 * 1024;
@@ -98,7 +99,8 @@ impl Bucket {
             return self.put_part(key, upload, number, put).await;
         }
         // The entity tag is of these bytes, which nobody has digested yet.
-        let digested = (from.version(), from.digest(range.clone(), algorithm.as_slice()).await?);
+        let digests = Digests::new(algorithm.as_slice()).with_leaves(self.is_public());
+        let digested = (from.version(), from.digest(range.clone(), digests).await?);
         let (key, from) = (key.to_owned(), from.key.to_owned());
         self.put_done(Change::CopyPart { key, upload, number, from, range, digested }).await
     }
@@ -158,13 +160,13 @@ impl Bucket {
     }
 }
 
-/// The object that these parts make.
+/// The object that these parts make, and its leaves.
 pub(super) async fn completed(
     draft: &Draft<'_>,
-    (_, upload): (&str, &MultipartId),
+    upload: &MultipartId,
     info: &UploadInfo,
     (parts, expected): (&[CompletePart], Option<&Checksum>),
-) -> Result<ObjectInfo, BucketError> {
+) -> Result<(ObjectInfo, Vec<BlockHash>), BucketError> {
     if parts.is_empty() || !parts.is_sorted_by(|one, other| one.number < other.number) {
         return Err(BucketError::InvalidPartOrder);
     }
@@ -194,10 +196,25 @@ pub(super) async fn completed(
     }
     let md5s: Vec<[u8; 16]> = found.iter().map(|part| part.md5).collect();
     let etag = etag_of_parts(&md5s).ok_or(BucketError::InvalidPartOrder)?;
+    let leaves = leaves_of(&found);
     let pieces = found.into_iter().flat_map(of_part).collect();
     let described =
         Described { headers: info.headers.clone(), metadata: info.metadata.clone(), tags: info.tags.clone() };
-    Ok(described.of(draft.now_ms, etag, (checksum, pieces)))
+    Ok((described.of(draft.now_ms, etag, (checksum, pieces)), leaves))
+}
+
+/// The leaves of an object of these parts: theirs, where each part but the last ends where a leaf does. Of others it is
+/// known only by reading all of it again; such an object has no name in IPFS.
+fn leaves_of(parts: &[PartInfo]) -> Vec<BlockHash> {
+    let filled: Vec<&PartInfo> = parts.iter().filter(|part| part.size() > 0).collect();
+    let is_whole = |part: &&PartInfo| usize::try_from(part.size()).is_ok_and(|size| size.is_multiple_of(LEAF));
+    match filled.split_last() {
+        Some((_, before)) if before.iter().all(is_whole) => {
+            filled.iter().flat_map(|part| part.leaves.clone()).collect()
+        }
+        Some(_) => Vec::new(),
+        None => parts.first().map(|part| part.leaves.clone()).unwrap_or_default(),
+    }
 }
 
 /// The pieces of a part, of which the last ends it: of an empty one too.
