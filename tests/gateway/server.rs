@@ -67,6 +67,18 @@ impl Gateway {
         Self::start_with(cluster, cluster.profile(), key, &listen)
     }
 
+    /// Stops it, as a machine that sleeps, and lets it continue after that.
+    pub(crate) fn halted_for(&self, pause: impl FnOnce()) -> Result<()> {
+        let signal = |name: &str| {
+            let status = Command::new("kill").args([name, &self.process.id().to_string()]).status()?;
+            ensure!(status.success(), "cannot send {name} to the gateway");
+            Ok(())
+        };
+        signal("-STOP")?;
+        pause();
+        signal("-CONT")
+    }
+
     /// A script of `tests/s3`, to be run against it.
     pub(crate) fn script(&self, name: &str, settings: &[(&str, &str)]) -> Command {
         let mut python = Command::new("python3");

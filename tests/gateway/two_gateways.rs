@@ -1,5 +1,5 @@
-//! Two gateways serve one bucket, and each is killed and started again on the way: one order of all requests explains
-//! what their clients were answered.
+//! Two gateways serve one bucket; on the way each is killed and started again, or stands still for seconds and then
+//! continues with what it knew before: one order of all requests explains what their clients were answered.
 
 use std::{process::Stdio, time::Duration};
 
@@ -31,16 +31,22 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         ("SEED", seed.as_str()),
     ];
     let mut load = Running::spawn(both[0].script("histories.py", &settings), Stdio::null())?;
-    let mut kills = 0;
+    let (mut kills, mut halts) = (0, 0);
     while !load.has_ended() {
         rng.pause(size(60_000, 6_000));
         let [first, second] = both;
-        both = [second, first.killed_and_restarted(cluster)?];
-        kills += 1;
+        if rng.below(2) == 0 {
+            first.halted_for(|| rng.pause(size(20_000, 4_000)))?;
+            both = [second, first];
+            halts += 1;
+        } else {
+            both = [second, first.killed_and_restarted(cluster)?];
+            kills += 1;
+        }
     }
     let outcome = load.wait(LIMIT)?;
     ensure!(outcome.expect_code(0).is_ok(), "no order explains what was answered: {}", outcome.said());
     cluster.run(&["bucket", "compact", BUCKET])?.expect_code(0)?;
     cluster.run(&["bucket", "verify", BUCKET])?.expect_code(0)?;
-    Ok(format!("{kills} kills: {}", outcome.said().lines().last().unwrap_or_default().trim()))
+    Ok(format!("{kills} kills and {halts} halts: {}", outcome.said().lines().last().unwrap_or_default().trim()))
 }
