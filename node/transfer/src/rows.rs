@@ -67,6 +67,8 @@ struct Race {
     asked: BTreeMap<usize, Arc<OnceLock<Instant>>>,
     /// Those of them that are late, and were given a rival.
     late: BTreeSet<usize>,
+    /// One that is late could not be given a rival: not before this is it looked again.
+    again: Option<Instant>,
 }
 
 impl Columns {
@@ -154,7 +156,8 @@ impl Race {
     fn next_late(&self, late_after: Duration) -> Instant {
         let on_time = self.asked.iter().filter(|(index, _)| !self.late.contains(index));
         let now = Instant::now();
-        on_time.map(|(_, begun)| begun.get().copied().unwrap_or(now)).min().unwrap_or(now) + late_after
+        let next = on_time.map(|(_, begun)| begun.get().copied().unwrap_or(now)).min().unwrap_or(now) + late_after;
+        self.again.map_or(next, |again| next.max(again))
     }
 
     /// A holder that is late by now gets a rival, if there may be one, when the loop next looks for columns to ask.
@@ -163,8 +166,13 @@ impl Race {
         let late = self.asked.iter().filter(|(_, begun)| begun.get().is_some_and(|begun| now >= *begun + late_after));
         let late: Vec<usize> = late.map(|(index, _)| *index).collect();
         for index in late {
-            if !self.late.contains(&index) && columns.lose_race(index) {
+            if self.late.contains(&index) {
+                continue;
+            }
+            if columns.lose_race(index) {
                 self.late.insert(index);
+            } else {
+                self.again = Some(now + late_after);
             }
         }
     }
