@@ -35,6 +35,11 @@ pub(super) enum Change {
         /// A checksum that was computed of that version of it.
         digested: Option<(ObjectVersion, Checksum)>,
     },
+    Rename {
+        from: String,
+        key: String,
+        condition: Condition,
+    },
     Tag {
         key: String,
         tags: Vec<(String, String)>,
@@ -189,6 +194,14 @@ impl Change {
                     None => source.checksum,
                 };
                 put(draft, key, (described.of(draft.now_ms, source.etag, (checksum, source.pieces)), &leaves)).await
+            }
+            Self::Rename { from, key, condition } => {
+                let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
+                condition.check(key, object(draft, key).await?.as_ref())?;
+                if from != key {
+                    draft.put(Place::object(from.as_bytes()), None).await?;
+                }
+                put(draft, key, ObjectInfo { modified_ms: draft.now_ms, ..source }).await
             }
             Self::Tag { key, tags } => {
                 let found = object(draft, key).await?.ok_or_else(|| no_key(key))?;

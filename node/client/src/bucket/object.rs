@@ -258,6 +258,15 @@ impl Bucket {
         self.put_done(Change::Copy { from, key, described, condition, digested }).await
     }
 
+    /// Gives an object another key, in one commit that moves no bytes.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchKey`], and those of a put; the condition is about what the other key has.
+    pub async fn rename(&self, from: &str, key: &str, condition: Condition) -> Result<PutDone, BucketError> {
+        check_key(key)?;
+        self.put_done(Change::Rename { from: from.to_owned(), key: key.to_owned(), condition }).await
+    }
+
     /// Replaces an object's tags.
     ///
     /// # Errors
