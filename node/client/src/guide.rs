@@ -7,6 +7,7 @@
 //! * [`directory`]: list and read what is in a directory
 //! * [`verify`]: prove that an object is stored, with and without a network
 //! * [`names`]: names that point to objects
+#![cfg_attr(feature = "object-store", doc = "* [`object_store`]: buckets, by the trait that programs know")]
 //! * [`wallet`]: balance, payments, terms
 //! * [`errors`]: what to do about a failure
 
@@ -161,6 +162,46 @@ pub mod verify {}
 ///
 /// A change names the version that it replaces ([`Expect`](crate::Expect)), so that of two concurrent ones one fails.
 pub mod names {}
+
+/// Buckets, for programs that use the `object_store` crate.
+///
+/// A bucket is a sorted map from keys to objects, which can be replaced and deleted. [`BucketStore`] implements
+/// [`ObjectStore`] on it, so that whatever takes a store can be given a bucket. It needs the feature `object-store`. A
+/// bucket pays for what it stores from the account of the profile.
+///
+/// ```no_run
+/// # async fn page() -> Result<(), Box<dyn std::error::Error>> {
+/// use futures::TryStreamExt;
+/// use object_store::{ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, path::Path};
+/// use ostrakon::{Client, object_store::BucketStore};
+///
+/// let client = Client::open_default()?;
+/// client.buckets()?.create("photos").await?;
+/// let store = BucketStore::open(&client, "photos").await?;
+///
+/// let path = Path::from("2026/beach.jpg");
+/// let put = store.put(&path, "a picture".into()).await?;
+/// // Replaces this version, or nothing at all.
+/// let version = PutMode::Update(UpdateVersion::from(put));
+/// store.put_opts(&path, "another picture".into(), version.into()).await?;
+///
+/// let mut objects = store.list(Some(&Path::from("2026")));
+/// while let Some(object) = objects.try_next().await? {
+///     println!("{} has {} bytes", object.location, object.size);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each acknowledged write is a commit on the ledger, which takes a second or so. Writes that are made at the same time
+/// share one: put many objects concurrently rather than one after the other. Bodies of more than a few MiB are best
+/// uploaded in parts ([`ObjectStore::put_multipart_opts`]), so that not all of them have to be in memory.
+///
+/// [`BucketStore`]: crate::object_store::BucketStore
+/// [`ObjectStore`]: ::object_store::ObjectStore
+/// [`ObjectStore::put_multipart_opts`]: ::object_store::ObjectStore::put_multipart_opts
+#[cfg(feature = "object-store")]
+pub mod object_store {}
 
 /// Balance, payments, and the terms of objects.
 ///

@@ -40,6 +40,8 @@ mod lease;
 pub mod ledger;
 mod missing;
 pub mod name;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 pub mod objects;
 pub mod pack;
 mod private_file;
