@@ -5,7 +5,8 @@
 #   make test           lints and the whole fast suite
 #   make test-long      the slow suite: 1,000 simulated worlds of each kind, 700 kills, 4 GiB; PART=1/4 runs a quarter of it
 #   make test-hostile   a real network under attack by a program of ours: every way, a minute each, in one table
-#   make conformance    boto3, the AWS command, rclone, curl and Helia on a gateway of a real network (installs them)
+#   make conformance    boto3, the AWS command, rclone, curl and Helia on a gateway of a real network (installs them),
+#                       and the suite of the object_store crate
 #   make simulate       networks over simulated years on the real ledger: durability, repair traffic, what cheating pays
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
@@ -84,6 +85,7 @@ test-hostile: programs
 
 # The clients come from PyPI, npm and Debian; what of them is installed stays in target/conformance.
 conformance: build
+	$(CARGO) build --release $(ALL) --bin object-stores
 	@tests/s3/run
 
 # About a quarter of an hour, in target/simulate; for less: make simulate ARGS=--quick.
