@@ -17,6 +17,7 @@ use crate::{
     add::row_memory,
     backoff::Backoff,
     chain::{Chain, ChainError, Nonces, TrustStore, Trusted},
+    received::{Counted, Received},
 };
 
 /// Source of randomness: fills the slice. Applications use the operating system's, simulations a seed.
@@ -67,12 +68,15 @@ pub struct Client {
     pub(crate) background: TaskTracker,
     pub(crate) row_memory: Arc<Semaphore>,
     pub(crate) lines: Arc<Lines>,
+    pub(crate) received: Received,
 }
 
 impl Client {
     /// A client of these parts. Nothing is sent to the network yet.
     pub fn new(parts: ClientParts) -> Self {
         let ClientParts { peers, workers, genesis, trust, clock, account, random, profile } = parts;
+        let received = Received::default();
+        let peers: Arc<dyn Peers> = Arc::new(Counted { peers, received: received.clone() });
         let in_profile = |name| profile.as_ref().map(|profile| profile.directory().join(name));
         let backoff = Arc::new(Backoff::new(in_profile(BACKOFF), Arc::clone(&clock)));
         let (journals, objects) = (profile.as_ref().map(Profile::journals), profile.as_ref().map(Profile::objects));
@@ -94,12 +98,18 @@ impl Client {
             background,
             row_memory,
             lines,
+            received,
         }
     }
 
     /// The ledger, as this client sees it.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// What other nodes answered so far. Clients of other accounts made from this one are counted with it.
+    pub fn received(&self) -> &Received {
+        &self.received
     }
 
     /// The account that pays, if there is one.

@@ -5,10 +5,13 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64},
 };
 
+use ostrakon::Received;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
     metrics::{
-        counter::Counter,
+        MetricType,
+        counter::{ConstCounter, Counter},
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
@@ -45,6 +48,21 @@ struct Operation {
     operation: String,
 }
 
+/// What the network answered, as the SDK counts it.
+#[derive(Debug)]
+struct Fetched(Received);
+
+impl Collector for Fetched {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let text = "What other nodes answered, by protocol: columns, manifests, and the ledger";
+        let mut counts = encoder.encode_descriptor("fetched", text, Some(&Unit::Bytes), MetricType::Counter)?;
+        for (protocol, bytes) in self.0.by_protocol() {
+            ConstCounter::new(bytes).encode(counts.encode_family(&[("protocol", protocol)])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The metrics of a gateway.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -67,12 +85,13 @@ fn latency() -> Histogram {
 }
 
 impl Metrics {
-    /// With nothing counted.
-    pub(crate) fn new() -> Self {
+    /// With nothing counted but what the network has answered so far.
+    pub(crate) fn new(fetched: Received) -> Self {
         let mut registry = Registry::with_prefix("ostrakon_gateway");
         let (requests, seconds) = (Family::default(), Family::new_with_constructor(latency as fn() -> Histogram));
         let (in_flight, connections, received, sent) =
             (Gauge::default(), Gauge::default(), Counter::default(), Counter::default());
+        registry.register_collector(Box::new(Fetched(fetched)));
         registry.register("requests", "Requests that were answered", requests.clone());
         let text = "From a request's headers to its answer's headers";
         registry.register_with_unit("request_duration", text, Unit::Seconds, seconds.clone());
@@ -105,7 +124,7 @@ mod tests {
 
     #[test]
     fn names_are_as_prometheus_wants_them() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(Received::default());
         metrics.answered("GetObject", 200, 0.1);
         metrics.sent.inc_by(5);
         let text = metrics.text();
@@ -113,6 +132,7 @@ mod tests {
             "ostrakon_gateway_requests_total{operation=\"GetObject\",status=\"200\"} 1",
             "ostrakon_gateway_request_duration_seconds_count{operation=\"GetObject\"} 1",
             "ostrakon_gateway_sent_bytes_total 5",
+            "ostrakon_gateway_fetched_bytes_total{protocol=\"get\"} 0",
             "ostrakon_gateway_requests_in_flight 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -128,7 +128,7 @@ impl Gateway {
         let failed = |source| GatewayError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (health, metrics) = (Health::new(buckets.clone()), Metrics::new());
+        let (health, metrics) = (Health::new(buckets.clone()), Metrics::new(buckets.received()));
         let router = router(front(buckets.clone(), &options, health.clone(), metrics.clone()));
         Ok(Self { listener, address, tls, router, health, metrics, buckets, options })
     }

@@ -21,7 +21,7 @@ use super::{
     index::{Index, View},
     public::FRESH,
 };
-use crate::{Client, Error};
+use crate::{Client, Error, Received};
 
 /// The catalogue's name, which no other bucket can have.
 const CATALOGUE: &str = "";
@@ -151,6 +151,11 @@ impl Client {
 }
 
 impl Buckets {
+    /// What other nodes answered so far, for all of them.
+    pub fn received(&self) -> Received {
+        self.inner.owner.received().clone()
+    }
+
     /// All of them, in the order of their names.
     ///
     /// # Errors
