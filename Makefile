@@ -11,6 +11,7 @@
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
 #   make bench-compare  add and get beside cp, and beside Tahoe-LAFS and Garage where they are installed
+#   make bench-gateway  an S3 gateway and its clients, beside the SDK, and beside Garage where it is installed: one table
 #   make bench-wan      adds and gets over slow, long and lossy lines (needs the right to make network namespaces): one table
 #   make keep-baseline  keeps this build's commands in target/baseline-COMMIT, for ARGS='--against DIR' of the two above
 #   make check          formatting and lints alone
@@ -25,7 +26,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup rocksdb build programs demo test test-long test-hostile conformance simulate bench bench-ledger bench-compare \
-        bench-wan keep-baseline check audit aarch64 messages lines clean
+        bench-gateway bench-wan keep-baseline check audit aarch64 messages lines clean
 
 CARGO ?= cargo
 export CARGO
@@ -104,6 +105,11 @@ bench-ledger: programs
 # make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.
 bench-compare: programs
 	@$(BIN)/bench-compare $(ARGS)
+
+# About an hour, most of it for a million keys; for less: make bench-gateway ARGS=--quick, or ARGS='--only clients', and
+# ARGS=--help.
+bench-gateway: programs
+	@$(BIN)/bench-gateway $(ARGS)
 
 # About forty minutes; for less: make bench-wan ARGS=--quick, or ARGS='--only "4/12, 50 ms"'.
 bench-wan: programs

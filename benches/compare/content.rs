@@ -23,16 +23,6 @@ fn random() -> Result<blake3::OutputReader> {
     Ok(blake3::Hasher::new_keyed(&seed).finalize_xof())
 }
 
-/// 64 random hexadecimal digits.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub(crate) fn secret() -> Result<String> {
-    let mut bytes = [0; 32];
-    random()?.fill(&mut bytes);
-    Ok(blake3::Hash::from(bytes).to_string())
-}
-
 /// Makes a file of `size` random bytes, which are on disk when this returns.
 ///
 /// # Errors

@@ -15,7 +15,6 @@ mod figures;
 mod garage;
 mod options;
 mod ostrakon;
-mod ports;
 mod rounds;
 mod system;
 mod table;

@@ -9,13 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_benches::run;
+use ostrakon_benches::{ports, run};
 use ostrakon_tests::process::{Daemon, until};
 
-use crate::{
-    ports,
-    system::{Object, Start, System},
-};
+use crate::system::{Object, Start, System};
 
 const SERVERS: usize = 10;
 /// Servers that may be lost: any 3 of 10 shares restore a file, and each server has one.

@@ -4,14 +4,14 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use ostrakon_benches::{
-    beside, float,
+    beside,
+    figures::{Figure, Sheet},
+    float,
     live::{self, with_commitments},
     wanted::Wanted,
 };
 use ostrakon_proto::{codec, ledger::MemoryRecords, params::Code};
 use serde::Deserialize;
-
-use crate::figures::{Figure, Sheet};
 
 /// Commitments that are counted.
 const COUNT: u32 = 20_000;

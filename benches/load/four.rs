@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{beside, float, wanted::Wanted};
+use ostrakon_benches::{
+    beside,
+    figures::{Figure, Sheet, percentile},
+    float,
+    wanted::Wanted,
+};
 use ostrakon_tests::{
     devnet::{Devnet, Shape},
     proc,
@@ -12,7 +17,6 @@ use ostrakon_tests::{
 use tokio::{runtime::Runtime, time::sleep};
 
 use crate::{
-    figures::{Figure, Sheet, percentile},
     load::{Done, Load, Pace},
     network::Network,
     one::{BATCH, put_sizes},

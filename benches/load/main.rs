@@ -3,14 +3,13 @@
 //!
 //! [`one`] and [`four`] each start a network and say what they found, [`costs`] counts bytes and reads what the
 //! benchmarks measured. [`network`] talks to the nodes as any client does, [`wallet`] signs, [`load`] submits, and
-//! [`book`] records what was sent and when a block had it. [`figures`] is the table.
+//! [`book`] records what was sent and when a block had it. [`figures`] has the table.
 //!
 //! Not here: what single stages cost (the benchmarks beside this directory), and any judgement that could fail a test:
 //! figures depend on the machine. Only what breaks, such as a transfer that is lost, makes the exit code 1.
 
 mod book;
 mod costs;
-mod figures;
 mod four;
 mod load;
 mod network;
@@ -22,12 +21,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use ostrakon_benches::{against::Plan, program};
-
-use crate::{
-    figures::Figure,
-    options::{Options, Part},
+use ostrakon_benches::{
+    against::Plan,
+    figures::{self, Figure},
+    program,
 };
+
+use crate::options::{Options, Part};
 
 fn main() -> ExitCode {
     let options = Options::parse();

@@ -3,7 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{beside, float, wanted::Wanted};
+use ostrakon_benches::{
+    beside,
+    figures::{Figure, Sheet, percentile},
+    float,
+    wanted::Wanted,
+};
 use ostrakon_proto::{codec, id::Height};
 use ostrakon_tests::{
     devnet::{Devnet, Shape},
@@ -12,7 +17,6 @@ use ostrakon_tests::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    figures::{Figure, Sheet, percentile},
     four::{Cpu, put_memory},
     load::{Done, Load, Pace},
     network::Network,

@@ -1,17 +1,20 @@
 //! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes. Also what the
-//! programs that measure whole processes have in common: what a command costs ([`run`]), tables of what is [`wanted`],
-//! this build beside an earlier one ([`against`]), and how such a program begins and ends ([`program`]). The devnets
-//! that they run are those of the tests.
+//! programs that measure whole processes have in common: what a command costs ([`run`]), tables of [`figures`] and of
+//! what is [`wanted`], this build beside an earlier one ([`against`]), [`garage`] to be measured beside, and how such a
+//! program begins and ends ([`program`]). The devnets that they run are those of the tests.
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
 //! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole
 //! processes cost, and other systems beside ours, is measured by the program in `compare/`; what the ledger takes when
-//! many submit, by the one in `load/`.
+//! many submit, by the one in `load/`; a gateway and its clients, by the one in `gateway/`.
 
 pub mod against;
+pub mod figures;
 mod float;
+pub mod garage;
 pub mod live;
 pub mod network;
+pub mod ports;
 pub mod program;
 pub mod run;
 pub mod table;

@@ -1,17 +1,15 @@
 //! A gateway that runs, and scripts that talk to it.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ostrakon_tests::{
     cluster::{Cluster, Outcome, Running},
-    process::without_profile,
+    gateway::GatewayProcess,
 };
 use serde::Deserialize;
 
@@ -25,14 +23,9 @@ pub(crate) struct AccessKey {
     pub(crate) secret: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Listening {
-    endpoint: String,
-}
-
 /// A gateway of a profile. Dropping it kills it.
 pub(crate) struct Gateway {
-    process: Child,
+    process: GatewayProcess,
     pub(crate) endpoint: String,
     pub(crate) key: AccessKey,
 }
@@ -46,24 +39,17 @@ impl Gateway {
 
     /// Of this profile, for who has this access key.
     pub(crate) fn start_with(cluster: &Cluster, profile: &Path, key: AccessKey, listen: &str) -> Result<Self> {
-        let mut command = without_profile(&cluster.binaries.client);
-        command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile);
-        let log = fs::File::options().create(true).append(true).open(cluster.files.join("gateway.log"))?;
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start the gateway")?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
-        let said = serde_json::from_str(&line).with_context(|| format!("the gateway said {line:?}"));
-        let Listening { endpoint } = said.inspect_err(|_| _ = process.kill())?;
+        let log = cluster.files.join("gateway.log");
+        let process = GatewayProcess::start(&cluster.binaries.client, profile, listen, &log)?;
+        let endpoint = format!("http://{}", process.address());
         Ok(Self { process, endpoint, key })
     }
 
     /// Kills it, and starts it again at the same address.
-    pub(crate) fn killed_and_restarted(mut self, cluster: &Cluster) -> Result<Self> {
-        self.process.kill()?;
-        self.process.wait()?;
-        let AccessKey { id, secret } = &self.key;
-        let key = AccessKey { id: id.clone(), secret: secret.clone() };
-        let listen = self.endpoint.trim_start_matches("http://").to_owned();
+    pub(crate) fn killed_and_restarted(self, cluster: &Cluster) -> Result<Self> {
+        let Self { process, key, .. } = self;
+        let listen = process.address().to_string();
+        drop(process);
         Self::start_with(cluster, cluster.profile(), key, &listen)
     }
 
@@ -97,13 +83,5 @@ impl Gateway {
         let outcome = Running::spawn(self.script(name, settings), Stdio::null())?.wait(PATIENCE)?;
         ensure!(outcome.expect_code(0).is_ok(), "{name} failed: {}", outcome.said());
         Ok(outcome)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -11,9 +11,9 @@
 //! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut, and
 //! [`distant`] has nodes in them.
 //!
-//! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
-//! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
-//! for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
+//! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`gateway`],
+//! [`proc`] and [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the
+//! repository's own code, for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
 
 pub mod assault;
 pub mod attack;
@@ -26,6 +26,7 @@ pub mod export;
 pub mod filled_store;
 mod found_again;
 pub mod friend;
+pub mod gateway;
 pub mod interrupt;
 pub mod liar;
 pub mod made_chain;

@@ -31,7 +31,7 @@ impl Scrape {
     /// # Errors
     /// When the answer is not 200 with the whole text.
     pub fn fetch(address: SocketAddr) -> Result<Self> {
-        let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")?;
+        let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
         let (head, text) = answer.split_once("\r\n\r\n").context("an answer has headers")?;
         ensure!(head.starts_with("HTTP/1.1 200 "), "metrics are not served: {head}");
         ensure!(text.ends_with("# EOF\n"), "the text of the metrics is cut off: {} bytes", text.len());

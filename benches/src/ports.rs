@@ -12,7 +12,7 @@ use anyhow::Result;
 ///
 /// # Errors
 /// When there are none.
-pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     // All are held until the last is found, so that none is found twice.
     let listeners: Vec<_> =
         (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
@@ -23,7 +23,7 @@ pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
 ///
 /// # Errors
 /// When there is no answer.
-pub(crate) fn http_get(port: u16, path: &str) -> Result<String> {
+pub fn http_get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")?;

@@ -1,16 +1,17 @@
 //! What was measured, beside what is wanted of it.
 
-use ostrakon_benches::{
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
     against::{Better, Sample},
     table::{aligned, number},
     wanted::{Verdict, Wanted},
 };
-use serde::Serialize;
-use serde_json::Value;
 
 /// One figure.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Figure {
+pub struct Figure {
     /// Of which network, or of none.
     of: &'static str,
     /// What was measured, with its unit.
@@ -21,36 +22,51 @@ pub(crate) struct Figure {
 
 /// What a network's figures are added to.
 #[derive(Debug)]
-pub(crate) struct Sheet<'a> {
+pub struct Sheet<'a> {
     of: &'static str,
     figures: &'a mut Vec<Figure>,
 }
 
 impl<'a> Sheet<'a> {
     /// The sheet of this network.
-    pub(crate) const fn new(of: &'static str, figures: &'a mut Vec<Figure>) -> Self {
+    pub const fn new(of: &'static str, figures: &'a mut Vec<Figure>) -> Self {
         Self { of, figures }
     }
 
     /// Adds a figure that is for information.
-    pub(crate) fn add(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>) {
+    pub fn add(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>) {
         self.figures.push(Figure { of: self.of, what: what.into(), measured: measured.into(), wanted: None });
     }
 
     /// Adds a figure of which something is wanted.
-    pub(crate) fn want(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>, wanted: Wanted) {
+    pub fn want(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>, wanted: Wanted) {
         self.figures.push(Figure { of: self.of, what: what.into(), measured: measured.into(), wanted: Some(wanted) });
     }
 }
 
+impl Figure {
+    /// What is wanted of it, and whether it is so; `None` where nothing is.
+    fn verdict(&self) -> Option<Verdict> {
+        self.wanted.map(|wanted| Verdict { what: self.what.clone(), wanted, measured: self.measured })
+    }
+}
+
+/// Those that are not as wanted, or were not measured: what they are, and what is wanted.
+pub fn missed(figures: &[Figure]) -> Vec<String> {
+    let missed = |figure: &Figure| {
+        let verdict = figure.verdict().filter(|verdict| verdict.is_met() != Some(true))?;
+        let [wanted, _] = verdict.words();
+        let measured = number(figure.measured, 3);
+        Some(format!("{}: {} is {measured}, and {wanted} is wanted", figure.of, figure.what))
+    };
+    figures.iter().filter_map(missed).collect()
+}
+
 /// One row for each.
-pub(crate) fn table(figures: &[Figure]) -> String {
+pub fn table(figures: &[Figure]) -> String {
     let cells = |figure: &Figure| {
-        let Figure { of, what, measured, wanted } = figure.clone();
-        let [wanted, word] = match wanted {
-            Some(wanted) => Verdict { what: what.clone(), wanted, measured }.words(),
-            None => [String::new(), String::new()],
-        };
+        let Figure { of, what, measured, .. } = figure.clone();
+        let [wanted, word] = figure.verdict().map_or_else(Default::default, |verdict| verdict.words());
         let digits = if measured.is_some_and(|measured| measured.abs() >= 100.0) { 0 } else { 2 };
         vec![of.to_owned(), what, number(measured, digits), wanted, word]
     };
@@ -58,7 +74,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
 }
 
 /// The figures of which something is wanted, in what one round wrote as JSON.
-pub(crate) fn read(written: &Value) -> Vec<Sample> {
+pub fn read(written: &Value) -> Vec<Sample> {
     let figures = written["figures"].as_array().map_or(&[][..], Vec::as_slice);
     let sample = |figure: &Value| {
         let better = match figure["wanted"].as_object()? {
@@ -72,7 +88,7 @@ pub(crate) fn read(written: &Value) -> Vec<Sample> {
 }
 
 /// The value below which `percent` of these lie; `None` without values.
-pub(crate) fn percentile(values: &mut [f64], percent: usize) -> Option<f64> {
+pub fn percentile(values: &mut [f64], percent: usize) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let at = (values.len() * percent / 100).min(values.len().checked_sub(1)?);
     values.get(at).copied()
@@ -94,6 +110,7 @@ mod tests {
         assert!(lines[0].ends_with("20000  >= 14657  ok"), "{text}");
         assert!(lines[1].trim_end().ends_with("0.25"), "{text}");
         assert!(lines[2].ends_with("not measured"), "{text}");
+        assert_eq!(missed(&figures), ["net: CPU is -, and <= 1 is wanted"]);
     }
 
     #[test]

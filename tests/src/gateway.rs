@@ -1,0 +1,70 @@
+//! `ostrakon gateway` as a process of its own: started with the command, asked where it says that it listens, killed
+//! when it is dropped. In come the command and a profile; nothing is known of what it answers.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::process::without_profile;
+
+/// What the command prints once it listens.
+#[derive(Debug, Deserialize)]
+struct Listening {
+    endpoint: String,
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct GatewayProcess {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl GatewayProcess {
+    /// Starts one of this profile, which listens there; what it logs is appended to the file `log`.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not say that it listens.
+    pub fn start(client: &Path, profile: &Path, listen: &str, log: &Path) -> Result<Self> {
+        let mut command = without_profile(client);
+        command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile);
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start the gateway")?;
+        let address = said(&mut process).inspect_err(|_| _ = process.kill())?;
+        Ok(Self { process, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// The address that it prints.
+fn said(process: &mut Child) -> Result<SocketAddr> {
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut line)?;
+    let Listening { endpoint } =
+        serde_json::from_str(&line).with_context(|| format!("the gateway said {line:?}; see its log"))?;
+    endpoint.trim_start_matches("http://").parse().with_context(|| format!("not an address: {endpoint}"))
+}
+
+impl Drop for GatewayProcess {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
