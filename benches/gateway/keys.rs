@@ -21,7 +21,7 @@ use crate::{
     crowd::SeededRng,
     options::Options,
     s3::{Session, Target},
-    stage::Stage,
+    stage::{Ledger, Stage},
 };
 
 /// Keys of the other bucket.
@@ -35,7 +35,7 @@ const LISTS: usize = 20;
 const PAGE: usize = 1_000;
 /// What a byte costs the holders, of the code of a network of this size.
 const STORED: f64 = 3.0;
-/// How often what the index no longer needs is looked for, and the pause before the next time.
+/// How often what the index no longer needs is released, and the pause before the next time.
 const LOOKS: usize = 40;
 const PAUSE: Duration = Duration::from_secs(2);
 const MIB: f64 = 1_048_576.0;
@@ -55,8 +55,8 @@ pub(crate) async fn measure(options: &Options, stage: &mut Stage, sheet: &mut Sh
     stage.bucket("many").await?;
     let (bucket, before) = (stage.buckets.open("many").await?, stage.ledger().await?);
     fill(&bucket, keys).await?;
-    settle(&bucket).await?;
-    let each = (stage.ledger().await?.stored - before.stored) / STORED / float(keys);
+    let after = settled(stage, &bucket).await?;
+    let each = (after.stored - before.stored) / STORED / float(keys);
     sheet.want(format!("{keys} keys of 40 bytes: bytes of index for each"), each, Wanted::AtMost(150.0));
 
     stage.restart_gateway()?;
@@ -98,18 +98,29 @@ async fn fill(bucket: &Bucket, keys: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the runs that were merged are, and what is used no more is released.
-async fn settle(bucket: &Bucket) -> Result<()> {
+/// Waits until the runs that are to be merged are, and what is used no more is released; returns what the ledger counts
+/// then.
+async fn settled(stage: &Stage, bucket: &Bucket) -> Result<Ledger> {
+    let mut before = stage.ledger().await?;
     for _ in 0..LOOKS {
         interrupt::check()?;
         sleep(PAUSE).await;
-        match bucket.compact().await {
-            Ok(done) if done.released == 0 && done.rewritten == 0 => return Ok(()),
-            Ok(_) => {}
-            Err(error) => say(&format!("    not compacted yet: {error}")),
+        let released = match bucket.compact().await {
+            Ok(done) => done.released,
+            // The gateway looks after the bucket too.
+            Err(error) => {
+                say(&format!("    not compacted yet: {error}"));
+                continue;
+            }
+        };
+        let now = stage.ledger().await?;
+        say(&format!("    {released} objects were released, {:.1} MiB are stored", now.stored / MIB));
+        if released == 0 && now.stored.to_bits() == before.stored.to_bits() {
+            return Ok(now);
         }
+        before = now;
     }
-    Ok(())
+    Ok(before)
 }
 
 /// Asks for keys at random, and lists from keys at random.

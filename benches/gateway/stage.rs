@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use ostrakon::{
     Client, Height, Profile,
     bucket::{AccessKey, Buckets},
@@ -91,7 +91,9 @@ impl Stage {
 
     /// Bytes that the gateway has fetched from other nodes, columns, manifests and the ledger together.
     pub(crate) fn fetched(&self) -> Result<f64> {
-        Ok(Scrape::fetch(self.gateway.address())?.sum("ostrakon_gateway_fetched_bytes_total"))
+        let (scrape, name) = (Scrape::fetch(self.gateway.address())?, "ostrakon_gateway_fetched_bytes_total");
+        ensure!(scrape.by_labels(name).next().is_some(), "the gateway does not count what it fetches");
+        Ok(scrape.sum(name))
     }
 
     /// The most memory that a gateway of this network has had, in bytes.
@@ -103,7 +105,7 @@ impl Stage {
     /// What the ledger counts now.
     pub(crate) async fn ledger(&self) -> Result<Ledger> {
         let (header, found) = self.client.chain().records(&[Key::Running]).await?;
-        let [Some(Record::Running(running))] = found.as_slice() else { anyhow::bail!("the ledger has no counts") };
+        let [Some(Record::Running(running))] = found.as_slice() else { bail!("the ledger has no counts") };
         Ok(Ledger { height: header.height, stored: float(u64::try_from(running.stored)?) })
     }
 
