@@ -1,5 +1,5 @@
-//! A gateway is killed again and again under puts, uploads of parts and deletes: every acknowledged state reads back on a machine that
-//! has only the account's key, and nothing is paid for that nothing refers to.
+//! A gateway is killed again and again under puts, uploads of parts and deletes: every acknowledged state reads back on
+//! a machine that has only the account's key, and nothing is paid for that nothing refers to.
 
 use std::{collections::BTreeMap, fs, process::Stdio, thread, time::Duration};
 

@@ -299,6 +299,11 @@ impl Chain {
         Arc::clone(&lock(&self.inner.rules))
     }
 
+    /// The time of day, in milliseconds of Unix time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.inner.trusted.now_ms()
+    }
+
     /// When epochs begin, as of the last look at the ledger's [head](Self::head).
     pub fn pace(&self) -> Pace {
         Pace::new(&lock(&self.inner.clock), self.trust().time_ms(), self.rules().params.time.epoch_ms)

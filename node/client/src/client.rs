@@ -60,7 +60,6 @@ pub struct Client {
     pub(crate) chain: Chain,
     pub(crate) account: Option<Keypair>,
     pub(crate) random: Random,
-    pub(crate) clock: Clock,
     pub(crate) journals: Option<Journals>,
     pub(crate) objects: Option<Objects>,
     pub(crate) backoff: Arc<Backoff>,
@@ -91,7 +90,6 @@ impl Client {
             chain,
             account,
             random,
-            clock,
             journals,
             objects,
             backoff,
@@ -132,7 +130,7 @@ impl Client {
 
     /// The time of day, in milliseconds of Unix time.
     pub(crate) fn now_ms(&self) -> u64 {
-        (self.clock)()
+        self.chain.now_ms()
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

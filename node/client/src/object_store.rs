@@ -54,7 +54,7 @@ use tokio_util::io::StreamReader;
 
 use crate::{
     Client,
-    bucket::{Bucket, BucketError, ChecksumAlgorithm, Condition, CopySource, ETag, ObjectInfo, Put, PutDone},
+    bucket::{Bucket, BucketError, ChecksumAlgorithm, Condition, CopySource, ETag, NewCopy, ObjectInfo, Put, PutDone},
 };
 
 mod described;
@@ -190,7 +190,8 @@ impl ObjectStore for BucketStore {
         let source = self.info(from).await?;
         let source = CopySource { bucket: &self.bucket, key: from.as_ref(), object: &source };
         let condition = if options.mode == CopyMode::Create { Condition::Absent } else { Condition::None };
-        self.bucket.copy(source, to.as_ref(), None, condition).await.map_err(|error| moved((from, to), error))?;
+        let copy = NewCopy { condition, ..NewCopy::default() };
+        self.bucket.copy(source, to.as_ref(), copy).await.map_err(|error| moved((from, to), error))?;
         Ok(())
     }
 

@@ -304,9 +304,9 @@ impl Buckets {
         Ok(matches!(done, Done::Removed(true)))
     }
 
-    /// Keeps all buckets, and the catalogue: see [`Bucket::renew`] and [`Bucket::compact`]. Those are looked through that
-    /// were changed since the last time, and large ones less often. Returns the outcome for each; what fails for one is
-    /// left for the next time.
+    /// Keeps all buckets, and the catalogue: see [`Bucket::renew`] and [`Bucket::compact`]. Those are looked through
+    /// that were changed since the last time, and large ones less often. Returns the outcome for each; what fails for
+    /// one is left for the next time.
     ///
     /// # Errors
     /// When the newest state of the catalogue cannot be read.

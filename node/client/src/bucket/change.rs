@@ -184,25 +184,7 @@ impl Change {
                 draft.put(Place::object(key.as_bytes()), None).await?;
                 Ok(Done::Removed(true))
             }
-            Self::Copy { from, key, described, condition, digested } => {
-                let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
-                condition.check(key, object(draft, key).await?.as_ref())?;
-                let described = described.clone().unwrap_or_else(|| Described::from(&source));
-                let leaves = public::leaves(draft, from, &source).await?;
-                let checksum = match digested {
-                    Some((version, checksum)) => version.check(&source).map(|()| Some(checksum.clone()))?,
-                    None => source.checksum,
-                };
-                put(draft, key, (described.of(draft.now_ms, source.etag, (checksum, source.pieces)), &leaves)).await
-            }
-            Self::Rename { from, key, condition } => {
-                let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
-                condition.check(key, object(draft, key).await?.as_ref())?;
-                if from != key {
-                    draft.put(Place::object(from.as_bytes()), None).await?;
-                }
-                put(draft, key, ObjectInfo { modified_ms: draft.now_ms, ..source }).await
-            }
+            Self::Copy { .. } | Self::Rename { .. } => self.make_copy(draft).await,
             Self::Tag { key, tags } => {
                 let found = object(draft, key).await?.ok_or_else(|| no_key(key))?;
                 let leaves = public::leaves(draft, key, &found).await?;
@@ -240,6 +222,34 @@ impl Change {
                 Ok(Done::Nothing)
             }
             of_upload => of_upload.make_part(draft).await,
+        }
+    }
+
+    /// Judges and makes an object of one that is there.
+    async fn make_copy(&self, draft: &mut Draft<'_>) -> Result<Done, BucketError> {
+        match self {
+            Self::Copy { from, key, described, condition, digested } => {
+                let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
+                condition.check(key, object(draft, key).await?.as_ref())?;
+                let described = described.clone().unwrap_or_else(|| Described::from(&source));
+                let leaves = public::leaves(draft, from, &source).await?;
+                let checksum = match digested {
+                    Some((version, checksum)) => version.check(&source).map(|()| Some(checksum.clone()))?,
+                    None => source.checksum,
+                };
+                put(draft, key, (described.of(draft.now_ms, source.etag, (checksum, source.pieces)), &leaves)).await
+            }
+            Self::Rename { from, key, condition } => {
+                let source = object(draft, from).await?.ok_or_else(|| no_key(from))?;
+                condition.check(key, object(draft, key).await?.as_ref())?;
+                let leaves = public::leaves(draft, from, &source).await?;
+                if from != key {
+                    public::withdraw(draft, from, &source).await?;
+                    draft.put(Place::object(from.as_bytes()), None).await?;
+                }
+                put(draft, key, (ObjectInfo { modified_ms: draft.now_ms, ..source }, &leaves)).await
+            }
+            _ => Ok(Done::Nothing),
         }
     }
 

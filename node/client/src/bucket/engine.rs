@@ -2,7 +2,8 @@
 //! sends them on their way ([`Flight`]). While one is stored and committed, the next one's changes gather, and it is
 //! built on the one before without waiting until that is final.
 //!
-//! Where another writer moved the cell first, the new state is read and every change judged again ([`Contest`]). What is read is read without a batch: the newest state is asked for, and its index walked.
+//! Where another writer moved the cell first, the new state is read and every change judged again ([`Contest`]). Reads
+//! need no batch: the newest state is asked for, and its index walked.
 
 use std::{
     collections::VecDeque,

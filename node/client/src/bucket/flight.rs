@@ -2,8 +2,8 @@
 //!
 //! A batch names the version of the cell that the one before it makes. Versions are nonces, and another machine may use
 //! the account's next nonce for something else: so it also renews the lease of the object that the one before commits,
-//! which fails where that is not on the ledger. A batch is therefore applied right after the one that it was built on, or
-//! never; and where one fails, all that follow fail, and their changes are judged again.
+//! which fails where that is not on the ledger. A batch is therefore applied right after the one that it was built on,
+//! or never; and where one fails, all that follow fail, and their changes are judged again.
 
 use std::sync::Arc;
 

@@ -196,8 +196,8 @@ impl Bucket {
         }
     }
 
-    /// Reads bytes of an object, as it was found. Once the first of them are there, the rest is read whatever happens to
-    /// the object meanwhile.
+    /// Reads bytes of an object, as it was found. Once the first of them are there, the rest is read whatever happens
+    /// to the object meanwhile.
     ///
     /// # Errors
     /// The first item is [`BucketError::Replaced`] where the object was changed or moved since it was found.

@@ -26,7 +26,7 @@ use futures::future::join_all;
 use self::{
     model::{Object, Op},
     perform::{Answer, perform},
-    stage::{BUCKET, Chance, Plan, Stage},
+    stage::{BUCKET, Plan, SeededRng, Stage},
     trouble::Trouble,
     writer::{KEYS, Writer},
 };
@@ -57,11 +57,11 @@ fn live(seed: u64) -> Result<Report, String> {
 }
 
 async fn live_in(seed: u64) -> Result<Report, String> {
-    let mut chance = Chance(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
+    let mut chance = SeededRng(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
     let plan = Plan::of(seed, &mut chance);
     let stage = Stage::new(plan);
     begin(&stage).await?;
-    let mut forked = || Chance(chance.next());
+    let mut forked = || SeededRng(chance.next());
     let trouble = Trouble::new(&stage, forked());
     let writers: Vec<_> =
         (0..plan.writers).zip(1..).map(|(_, number)| Writer::new(&stage, number, forked()).write()).collect();

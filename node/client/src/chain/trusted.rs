@@ -96,10 +96,15 @@ impl Trusted {
         lock(&self.kept).trust.clone()
     }
 
+    /// The time of day, in milliseconds of Unix time.
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
     /// As [`Trusted::trust`], unless it is too old to tell the chain from a forged one.
     fn good(&self) -> Result<Trust, TrustError> {
         let KeptTrust { trust, keeps_ms } = lock(&self.kept).clone();
-        trust.check_age((self.clock)(), keeps_ms).map(|()| trust)
+        trust.check_age(self.now_ms(), keeps_ms).map(|()| trust)
     }
 
     /// The trusted block stays trusted for this long.

@@ -158,8 +158,8 @@ impl Shared {
         if self.intake.waiting.is_some() { self.take(tx) } else { self.decide(vec![tx]) }
     }
 
-    /// Has a transaction wait for the next block, unless it would be refused there; one that comes after something that is
-    /// missing waits for that.
+    /// Has a transaction wait for the next block, unless it would be refused there; one that comes after something that
+    /// is missing waits for that.
     fn take(&mut self, tx: Tx) -> Result<(), Refusal> {
         let Some(waiting) = &self.intake.waiting else { return Ok(()) };
         if waiting.contains(&tx) {

@@ -149,7 +149,7 @@ impl End<'_> {
 
     /// As many nodes are lost as a code bears: every object is read all the same.
     async fn lose_nodes(&self) -> Result<(), String> {
-        // Of what was put while messages or nodes were lost one column may be missing, and what the liar had is lost already.
+        // Of what was put while messages or nodes were lost one column may be missing; what the liar had is gone.
         let Plan { losses, liar, halts, .. } = self.stage.plan;
         let count = 2_usize.saturating_sub([losses, liar, halts].into_iter().map(usize::from).sum());
         let lost: Vec<NodeId> = self.stage.world.nodes[5 - count..].to_vec();

@@ -32,13 +32,13 @@ pub(super) struct Process {
 
 /// How long a process lives.
 #[derive(Debug)]
-struct Life {
+struct Incarnation {
     /// Steps that are left.
     left: AtomicU64,
     dead: CancellationToken,
 }
 
-impl Life {
+impl Incarnation {
     /// Whether this step is made.
     fn step(&self) -> bool {
         let less = |left: u64| left.checked_sub(1);
@@ -53,7 +53,7 @@ impl Life {
 /// The network as a mortal process has it. What it sent before it died arrives; after that nothing happens.
 struct Mortal {
     inner: Arc<dyn Peers>,
-    life: Arc<Life>,
+    life: Arc<Incarnation>,
 }
 
 impl fmt::Debug for Mortal {
@@ -99,7 +99,7 @@ impl Process {
     pub(super) fn start(world: &World, (seed, number): (u64, u64), steps: u64) -> Self {
         let node = name(number);
         let dead = CancellationToken::new();
-        let life = Arc::new(Life { left: AtomicU64::new(steps), dead: dead.clone() });
+        let life = Arc::new(Incarnation { left: AtomicU64::new(steps), dead: dead.clone() });
         let (inner, _) = world.network.join(node);
         let random = [seed.to_le_bytes(), number.to_le_bytes()].concat();
         let client = world.client_of(Arc::new(Mortal { inner, life }), random);

@@ -19,9 +19,9 @@ pub(super) const BUCKET: &str = "bucket";
 
 /// Random choices that follow from a seed: SplitMix64.
 #[derive(Clone, Debug)]
-pub(super) struct Chance(pub(super) u64);
+pub(super) struct SeededRng(pub(super) u64);
 
-impl Chance {
+impl SeededRng {
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -71,7 +71,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(seed: u64, chance: &mut Chance) -> Self {
+    pub(super) fn of(seed: u64, chance: &mut SeededRng) -> Self {
         let writers = if chance.one_in(3) { 1 } else { 2 };
         let batches = if chance.one_in(12) { 52 + chance.below(6) } else { 0 };
         let liar = chance.one_in(2);

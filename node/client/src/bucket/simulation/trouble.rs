@@ -7,7 +7,7 @@ use std::time::Duration;
 use ostrakon_net::sim::LinkConditions;
 use ostrakon_proto::id::NodeId;
 
-use super::stage::{Chance, Stage};
+use super::stage::{SeededRng, Stage};
 use crate::fake::Fault;
 
 /// Messages of a thousand that are lost, while some are.
@@ -16,13 +16,13 @@ const LOST_PER_MILLE: u16 = 60;
 /// Makes trouble until it is dropped.
 pub(super) struct Trouble<'a> {
     stage: &'a Stage,
-    chance: Chance,
+    chance: SeededRng,
     /// The node that does what it likes.
     liar: NodeId,
 }
 
 impl<'a> Trouble<'a> {
-    pub(super) fn new(stage: &'a Stage, mut chance: Chance) -> Self {
+    pub(super) fn new(stage: &'a Stage, mut chance: SeededRng) -> Self {
         let liar = *chance.of(&stage.world.nodes);
         Self { stage, chance, liar }
     }

@@ -12,7 +12,7 @@ use super::{
     model::{Object, Op, Part, Said},
     perform::{Answer, look, perform, read},
     process::Process,
-    stage::{BUCKET, Chance, Stage},
+    stage::{BUCKET, SeededRng, Stage},
 };
 use crate::bucket::{Bucket, BucketError, Computed, Condition, CopySource, ETag, ListQuery, etag_of_parts};
 
@@ -35,7 +35,7 @@ struct Upload {
 pub(super) struct Writer<'a> {
     stage: &'a Stage,
     number: u64,
-    chance: Chance,
+    chance: SeededRng,
     process: Option<(Rc<Process>, Bucket)>,
     upload: Option<Upload>,
     /// Entity tags that were there, by key.
@@ -44,7 +44,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(stage: &'a Stage, number: u64, chance: Chance) -> Self {
+    pub(super) fn new(stage: &'a Stage, number: u64, chance: SeededRng) -> Self {
         let (process, upload, seen, made) = Default::default();
         Self { stage, number, chance, process, upload, seen, made }
     }
@@ -158,7 +158,7 @@ impl<'a> Writer<'a> {
         let at = self.stage.history.borrow_mut().start(op.clone());
         let mut unsaid = Unsaid { stage: self.stage, at: op.reads().then_some(at) };
         let polls = if self.chance.one_in(12) { self.chance.below(60) } else { u64::MAX };
-        let answer = for_polls(perform(self.stage, bucket, &op), polls).await;
+        let answer = for_polls(Box::pin(perform(self.stage, bucket, &op)), polls).await;
         unsaid.at = None;
         let answer = match answer {
             Some(Answer::Unknown) | None if op.reads() => Answer::Nothing,

@@ -123,8 +123,8 @@ async fn counter(bucket: &Bucket) -> u64 {
     String::from_utf8(get(bucket, "counter").await).expect("a number").parse().expect("a number")
 }
 
-/// Two machines count one number up, several times at the same time each, where messages are lost: no count is lost, and none
-/// is counted twice.
+/// Two machines count one number up, several times at the same time each, where messages are lost: no count is lost,
+/// and none is counted twice.
 #[tokio::test(start_paused = true)]
 async fn two_machines_lose_no_count() {
     for seed in SEEDS {
