@@ -36,7 +36,7 @@ const PAGE: usize = 1_000;
 /// What a byte costs the holders, of the code of a network of this size.
 const STORED: f64 = 3.0;
 /// How often what the index no longer needs is released, and the pause before the next time.
-const LOOKS: usize = 40;
+const LOOKS: usize = 60;
 const PAUSE: Duration = Duration::from_secs(2);
 const MIB: f64 = 1_048_576.0;
 
@@ -98,29 +98,23 @@ async fn fill(bucket: &Bucket, keys: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the runs that are to be merged are, and what is used no more is released; returns what the ledger counts
-/// then.
+/// Waits until the runs that are to be merged are, and what is used no more is gone: what is released is stored until
+/// its epoch ends. Returns what the ledger counts then.
 async fn settled(stage: &Stage, bucket: &Bucket) -> Result<Ledger> {
-    let mut before = stage.ledger().await?;
+    let mut last = stage.ledger().await?;
     for _ in 0..LOOKS {
         interrupt::check()?;
         sleep(PAUSE).await;
-        let released = match bucket.compact().await {
-            Ok(done) => done.released,
-            // The gateway looks after the bucket too.
-            Err(error) => {
-                say(&format!("    not compacted yet: {error}"));
-                continue;
-            }
-        };
+        // The gateway looks after the bucket too, and may come first.
+        let released = bucket.compact().await.map_or(1, |done| done.released);
         let now = stage.ledger().await?;
-        say(&format!("    {released} objects were released, {:.1} MiB are stored", now.stored / MIB));
-        if released == 0 && now.stored.to_bits() == before.stored.to_bits() {
-            return Ok(now);
+        if released > 0 || now.stored.to_bits() != last.stored.to_bits() {
+            last = now;
+        } else if now.epoch.0 > last.epoch.0 + 1 {
+            break;
         }
-        before = now;
     }
-    Ok(before)
+    Ok(last)
 }
 
 /// Asks for keys at random, and lists from keys at random.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use ostrakon::{
-    Client, Height, Profile,
+    Client, Epoch, Height, Profile,
     bucket::{AccessKey, Buckets},
 };
 use ostrakon_benches::{beside, float, scratch};
@@ -43,6 +43,7 @@ pub(crate) struct Stage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ledger {
     height: Height,
+    pub(crate) epoch: Epoch,
     /// Bytes of all slots.
     pub(crate) stored: f64,
 }
@@ -106,7 +107,8 @@ impl Stage {
     pub(crate) async fn ledger(&self) -> Result<Ledger> {
         let (header, found) = self.client.chain().records(&[Key::Running]).await?;
         let [Some(Record::Running(running))] = found.as_slice() else { bail!("the ledger has no counts") };
-        Ok(Ledger { height: header.height, stored: float(u64::try_from(running.stored)?) })
+        let (height, epoch) = (header.height, running.clock.epoch);
+        Ok(Ledger { height, epoch, stored: float(u64::try_from(running.stored)?) })
     }
 
     /// Transactions of all blocks after one state of the ledger, up to another.
