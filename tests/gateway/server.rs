@@ -56,7 +56,7 @@ impl Gateway {
     /// Stops it, as a machine that sleeps, and lets it continue after that.
     pub(crate) fn halted_for(&self, pause: impl FnOnce()) -> Result<()> {
         let signal = |name: &str| {
-            let status = Command::new("kill").args([name, &self.process.id().to_string()]).status()?;
+            let status = Command::new("kill").args([name, &self.process.pid().to_string()]).status()?;
             ensure!(status.success(), "cannot send {name} to the gateway");
             Ok(())
         };
