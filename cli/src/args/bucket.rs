@@ -1,6 +1,6 @@
 //! `ostrakon bucket` and `ostrakon gateway` on the command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
@@ -118,6 +118,9 @@ pub(crate) struct GatewayArgs {
     /// Also serve each bucket as a host: BUCKET.DOMAIN
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Vec<String>,
+    /// Let reads see a state that is up to so old, and not ask the validators each time
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub(crate) max_stale: Duration,
     /// Serve HTTPS with this certificate chain, a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

@@ -21,8 +21,8 @@ struct Listening {
 /// # Errors
 /// When there is no profile, the address cannot be listened on, or the certificate cannot be used.
 pub(crate) async fn run(args: GatewayArgs, home: &Home, out: &Output) -> crate::Result<()> {
-    let buckets = home.connect()?.buckets()?;
-    let GatewayArgs { listen, domain, tls_cert, tls_key } = args;
+    let GatewayArgs { listen, domain, max_stale, tls_cert, tls_key } = args;
+    let buckets = home.connect()?.buckets_within(max_stale)?;
     let options = GatewayOptions { listen, domains: domain, tls: tls_cert.zip(tls_key), ..GatewayOptions::default() };
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let signal = Signal::catch().map_err(other).context("cannot catch signals")?;

@@ -23,6 +23,7 @@ mod list;
 mod merge;
 mod object;
 mod public;
+mod rounds;
 mod upkeep;
 mod upload;
 

@@ -58,6 +58,7 @@ pub(crate) fn told(source: BucketError) -> S3Error {
         BucketError::InvalidPartOrder => error(S3ErrorCode::InvalidPartOrder, text),
         BucketError::PartTooSmall { .. } => error(S3ErrorCode::EntityTooSmall, text),
         BucketError::KeyTooLong { .. } => error(S3ErrorCode::KeyTooLongError, text),
+        BucketError::DescriptionTooLong { .. } => error(S3ErrorCode::MetadataTooLarge, text),
         BucketError::Body(_) => error(S3ErrorCode::IncompleteBody, text),
         BucketError::Check(_) => error(S3ErrorCode::BadDigest, text),
         BucketError::Busy | BucketError::Replaced => later(S3ErrorCode::SlowDown, text, 1),

@@ -77,6 +77,8 @@ pub(crate) struct Metrics {
     pub(crate) received: Counter<u64, AtomicU64>,
     /// Bytes of bodies that were sent.
     pub(crate) sent: Counter<u64, AtomicU64>,
+    /// The epoch in which the first lease of all buckets ends.
+    pub(crate) lease_end: Gauge<i64, AtomicI64>,
 }
 
 fn latency() -> Histogram {
@@ -96,10 +98,13 @@ impl Metrics {
         let text = "From a request's headers to its answer's headers";
         registry.register_with_unit("request_duration", text, Unit::Seconds, seconds.clone());
         registry.register("requests_in_flight", "Requests that are being answered", in_flight.clone());
+        let lease_end: Gauge<i64, AtomicI64> = Gauge::default();
+        let text = "Epoch in which the first lease of the buckets ends; 0 before that is known";
+        registry.register("lease_end_epoch", text, lease_end.clone());
         registry.register("connections", "Connections that are open", connections.clone());
         registry.register_with_unit("received", "Bodies of requests", Unit::Bytes, received.clone());
         registry.register_with_unit("sent", "Bodies of answers", Unit::Bytes, sent.clone());
-        Self { registry: Arc::new(registry), requests, seconds, in_flight, connections, received, sent }
+        Self { registry: Arc::new(registry), requests, seconds, in_flight, connections, received, sent, lease_end }
     }
 
     /// Counts an answer.

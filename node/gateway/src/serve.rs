@@ -146,7 +146,7 @@ impl Gateway {
         let (places, ending) = (Arc::new(Semaphore::new(self.options.max_connections)), CancellationToken::new());
         let mut connections = JoinSet::new();
         let mut background = JoinSet::new();
-        background.spawn(upkeep::keep(self.buckets, self.health.warning()));
+        background.spawn(upkeep::keep(self.buckets, self.health.warning(), self.metrics.clone()));
         tokio::pin!(shutdown);
         loop {
             let accepted = tokio::select! {

@@ -9,8 +9,11 @@ use std::{
 use ostrakon::bucket::{Buckets, Compacted, UpkeepReport};
 use tokio::time::sleep;
 
-/// How often buckets are looked at.
+use crate::metrics::Metrics;
+
+/// How often buckets are looked at, and when first.
 const EVERY: Duration = Duration::from_secs(30);
+const FIRST: Duration = Duration::from_secs(5);
 
 /// What the operator has to do, if anything.
 #[derive(Clone, Default)]
@@ -27,10 +30,11 @@ impl Warning {
     }
 }
 
-/// Never returns.
-pub(crate) async fn keep(buckets: Buckets, warning: Warning) {
+/// Never returns. What is found out first is soon after the start.
+pub(crate) async fn keep(buckets: Buckets, warning: Warning, metrics: Metrics) {
+    let mut pause = FIRST;
     loop {
-        sleep(EVERY).await;
+        sleep(std::mem::replace(&mut pause, EVERY)).await;
         match buckets.upkeep().await {
             Ok(done) => {
                 let problem = done.iter().find_map(problem);
@@ -38,6 +42,9 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning) {
                     tracing::warn!("{problem}");
                 }
                 warning.set(problem);
+                if let Some(end) = done.iter().filter_map(|report| report.lease_end).min() {
+                    metrics.lease_end.set(i64::try_from(end.0).unwrap_or(i64::MAX));
+                }
                 done.iter().for_each(report);
             }
             Err(error) => tracing::warn!(%error, "cannot look after the buckets: trying again"),
@@ -45,7 +52,7 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning) {
     }
 }
 
-fn report(UpkeepReport { bucket, compacted, leases }: &UpkeepReport) {
+fn report(UpkeepReport { bucket, compacted, leases, .. }: &UpkeepReport) {
     if let Ok(Some(leases)) = leases
         && leases.extended > 0
     {

@@ -53,6 +53,7 @@ pub struct Buckets {
 
 struct Inner {
     owner: Client,
+    max_stale: Duration,
     catalogue: Bucket,
     open: Mutex<BTreeMap<String, Bucket>>,
     keys: std::sync::Mutex<BTreeMap<String, (Instant, Option<AccessKey>)>>,
@@ -106,6 +107,8 @@ pub struct UpkeepReport {
     pub compacted: Result<Compacted, BucketError>,
     /// Its leases; `None` while all have more than half their term left.
     pub leases: Result<Option<Leases>, BucketError>,
+    /// When its first lease ends, as far as that is known.
+    pub lease_end: Option<Epoch>,
 }
 
 /// A key that applications sign requests with.
@@ -143,10 +146,19 @@ impl Client {
     /// # Errors
     /// [`Error`] when the client has no account key.
     pub fn buckets(&self) -> Result<Buckets, Error> {
+        self.buckets_within(Duration::ZERO)
+    }
+
+    /// The same, where a read may see a state that was the newest so long ago, and need not ask the validators again.
+    /// What was written through these buckets is always seen.
+    ///
+    /// # Errors
+    /// As [`Client::buckets`].
+    pub fn buckets_within(&self, max_stale: Duration) -> Result<Buckets, Error> {
         self.key()?;
         let (owner, (open, keys, kept)) = (self.clone(), Default::default());
-        let catalogue = opened(&owner, (CATALOGUE, false));
-        Ok(Buckets { inner: Arc::new(Inner { owner, catalogue, open, keys, kept }) })
+        let catalogue = opened((&owner, max_stale), (CATALOGUE, false));
+        Ok(Buckets { inner: Arc::new(Inner { owner, max_stale, catalogue, open, keys, kept }) })
     }
 }
 
@@ -331,7 +343,8 @@ impl Buckets {
             if let Ok(Some(Leases { earliest_end: Some(end), .. })) = leases {
                 lock(&self.inner.kept).entry(name.clone()).or_default().lease_end = Some(end);
             }
-            done.push(UpkeepReport { bucket: name, compacted, leases });
+            let lease_end = self.kept(&name).lease_end;
+            done.push(UpkeepReport { bucket: name, compacted, leases, lease_end });
         }
         Ok(done)
     }
@@ -396,7 +409,9 @@ impl Buckets {
 
     async fn opened(&self, name: &str, public: bool) -> Bucket {
         let mut open = self.inner.open.lock().await;
-        open.entry(name.to_owned()).or_insert_with(|| opened(&self.inner.owner, (name, public))).clone()
+        open.entry(name.to_owned())
+            .or_insert_with(|| opened((&self.inner.owner, self.inner.max_stale), (name, public)))
+            .clone()
     }
 }
 
@@ -405,11 +420,11 @@ fn secret(owner: &Client, name: &str) -> BucketSecret {
 }
 
 /// A bucket of this owner, whether it is there or not.
-fn opened(owner: &Client, (name, public): (&str, bool)) -> Bucket {
+fn opened((owner, max_stale): (&Client, Duration), (name, public): (&str, bool)) -> Bucket {
     let secret = secret(owner, name);
     let client = owner.as_account(secret.keypair());
     let depot = Depot::new((client, owner.clone()), secret.keypair(), secret.cell(), EPOCHS);
-    Bucket::new((name, public), Engine::start(Index::new(depot, secret)))
+    Bucket::new((name, public), Engine::start(Index::new(depot, secret, max_stale)))
 }
 
 fn bucket_entry(name: String, value: &[u8]) -> Option<BucketEntry> {

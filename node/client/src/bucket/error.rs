@@ -4,6 +4,9 @@ use std::{io, sync::Arc};
 
 use crate::{AddError, ChainError, Error, ErrorKind};
 
+/// Bytes of an object's headers, metadata and tags: a record with them fits a page of the index.
+pub(super) const DESCRIBED_MAX: usize = 32 * 1024;
+
 /// Why a bucket does not do what was asked. Nothing was changed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +76,12 @@ pub enum BucketError {
         /// Its bytes.
         bytes: usize,
     },
+    /// Headers, metadata and tags are too long.
+    #[error("headers, metadata and tags have {bytes} bytes, and {max} are allowed", max = DESCRIBED_MAX)]
+    DescriptionTooLong {
+        /// Their bytes.
+        bytes: usize,
+    },
     /// The body broke off, or has another length than was announced.
     #[error("the body is incomplete: {0}")]
     Body(String),
@@ -109,7 +118,7 @@ impl BucketError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoBucket { .. } | Self::NoSuchKey { .. } | Self::NoSuchUpload { .. } => ErrorKind::NotFound,
-            Self::InvalidName { .. } | Self::KeyTooLong { .. } => ErrorKind::Usage,
+            Self::InvalidName { .. } | Self::KeyTooLong { .. } | Self::DescriptionTooLong { .. } => ErrorKind::Usage,
             Self::Funds(_) => ErrorKind::Funds,
             Self::Unavailable(_) | Self::Busy | Self::Replaced => ErrorKind::Network,
             Self::Damaged(_) | Self::Check(_) => ErrorKind::Integrity,

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::{
     BucketError,
     depot::{Cell, Depot},
+    rounds::Rounds,
 };
 
 /// Pages that are kept: of 64 KiB, decoded about 200 KiB each.
@@ -52,19 +53,28 @@ pub(super) struct Index {
     newest: Mutex<Arc<View>>,
     /// When it was asked for.
     checked: Mutex<Option<Instant>>,
+    /// Questions for the newest state.
+    rounds: Rounds<Result<Arc<View>, BucketError>>,
+    /// How old a state may be that is read.
+    max_stale: Duration,
     is_stale: AtomicBool,
 }
 
 impl Index {
-    pub(super) fn new(depot: Depot, secret: BucketSecret) -> Self {
-        let (held, newest, checked) = Default::default();
-        let pages = Mutex::new(LruCache::new(PAGES));
-        Self { depot, secret, pages, held, newest, checked, is_stale: AtomicBool::new(false) }
+    /// Of what is in this depot; what is read may be a state that was the newest so long ago.
+    pub(super) fn new(depot: Depot, secret: BucketSecret, max_stale: Duration) -> Self {
+        let (held, newest, checked, is_stale) = Default::default();
+        let (pages, rounds) = (Mutex::new(LruCache::new(PAGES)), Rounds::new());
+        Self { depot, secret, pages, held, newest, checked, rounds, max_stale, is_stale }
     }
 
-    /// The newest state, for reading: what was acknowledged to anyone before this is called is in it. Where too few
-    /// validators respond it is the newest that a node proves, and [`Index::is_stale`] is true.
+    /// The newest state, for reading: what was acknowledged to anyone before this is called is in it, unless it may be
+    /// older. Where too few validators respond it is the newest that a node proves, and [`Index::is_stale`] is true.
     pub(super) async fn view(&self) -> Result<Arc<View>, BucketError> {
+        self.view_within(self.max_stale).await
+    }
+
+    async fn ask(&self) -> Result<Arc<View>, BucketError> {
         let asked = Instant::now();
         let cell = match self.newest_cell().await {
             // What any node proves is not older than what this process has seen.
@@ -116,7 +126,7 @@ impl Index {
         let checked = *lock(&self.checked);
         match checked.filter(|checked| checked.elapsed() < age) {
             Some(_) => Ok(self.known()),
-            None => self.view().await,
+            None => self.rounds.join(self.ask()).await,
         }
     }
 

@@ -22,6 +22,7 @@ use super::{
     change::{Change, Content, Done, NewBytes, ObjectVersion, cut, no_key},
     digest::{Digested, Digests},
     engine::{Body, Engine},
+    error::DESCRIBED_MAX,
 };
 use crate::ipfs::Cid;
 
@@ -166,6 +167,7 @@ impl Bucket {
     /// nothing was changed then.
     pub async fn put(&self, key: &str, put: Put<'_>) -> Result<PutDone, BucketError> {
         check_key(key)?;
+        put.described.check()?;
         let (described, condition) = (put.described.clone(), put.condition.clone());
         // Nobody is to send a body for nothing.
         self.judge(key, &condition).await?;
@@ -235,6 +237,7 @@ impl Bucket {
     /// put.
     pub async fn copy(&self, from: CopySource<'_>, key: &str, new: NewCopy) -> Result<PutDone, BucketError> {
         check_key(key)?;
+        new.described.as_ref().map_or(Ok(()), Described::check)?;
         let NewCopy { described, condition, checksum: asked } = new;
         let own = from.object.checksum.as_ref();
         if !self.is(from.bucket) {
@@ -272,7 +275,9 @@ impl Bucket {
     /// # Errors
     /// [`BucketError::NoSuchKey`] and others.
     pub async fn set_tags(&self, key: &str, tags: Vec<(String, String)>) -> Result<(), BucketError> {
-        self.engine.change(Change::Tag { key: key.to_owned(), tags }).await.map(|_| ())
+        let described = Described { tags, ..Described::default() };
+        described.check()?;
+        self.engine.change(Change::Tag { key: key.to_owned(), tags: described.tags }).await.map(|_| ())
     }
 
     /// A setting of the bucket.
@@ -375,6 +380,16 @@ impl CopySource<'_> {
 }
 
 impl Described {
+    /// Fails where it is longer than an object's record may be.
+    pub(super) fn check(&self) -> Result<(), BucketError> {
+        let headers = self.headers.iter().map(|(_, value)| value.len());
+        let pairs = self.metadata.iter().chain(&self.tags).map(|(name, value)| name.len().saturating_add(value.len()));
+        match headers.chain(pairs).fold(0, usize::saturating_add) {
+            0..=DESCRIBED_MAX => Ok(()),
+            bytes => Err(BucketError::DescriptionTooLong { bytes }),
+        }
+    }
+
     /// An object that is described so.
     pub(super) fn of(
         self,

@@ -323,6 +323,34 @@ async fn what_is_refused_stays_with_nobody() {
     assert_eq!(get(&bucket, "a").await, b"first");
 }
 
+/// One change that cannot be recorded does not fail the others of its batch.
+#[tokio::test(start_paused = true)]
+async fn a_description_that_is_too_long_is_refused_by_itself() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let metadata = vec![("long".to_owned(), "x".repeat(2 << 20))];
+    let described = Described { metadata, ..Described::default() };
+    let long = bucket.put("a", Put { described, ..Put::new(&b"a"[..]) });
+    let (long, _) = futures::join!(long, put(&bucket, "b", b"b"));
+    assert!(matches!(long, Err(BucketError::DescriptionTooLong { .. })));
+    assert_eq!(get(&bucket, "b").await, b"b");
+}
+
+/// Reads that may be older ask the validators less often, and see what was written here all the same.
+#[tokio::test(start_paused = true)]
+async fn reads_that_may_be_stale_see_what_others_wrote_a_little_later() {
+    let world = World::new(14);
+    let (_client, bucket) = bucket(&world).await;
+    let age = std::time::Duration::from_secs(1);
+    let other = world.client_as(251).buckets_within(age).expect("a key").open("test-bucket").await.expect("opened");
+    put(&other, "own", b"1").await;
+    assert_eq!(get(&other, "own").await, b"1");
+    put(&bucket, "foreign", b"2").await;
+    assert!(matches!(other.head("foreign").await, Err(BucketError::NoSuchKey { .. })));
+    tokio::time::sleep(age).await;
+    assert_eq!(get(&other, "foreign").await, b"2");
+}
+
 /// The object that has the block of this name, as a gateway finds it.
 async fn found(bucket: &Bucket, name: &str) -> Option<String> {
     // Longer than a state is taken for the newest.

@@ -55,6 +55,7 @@ impl Bucket {
     /// [`BucketError`].
     pub async fn begin_upload(&self, key: &str, new: NewUpload) -> Result<MultipartId, BucketError> {
         check_key(key)?;
+        new.described.check()?;
         let upload: MultipartId = self.engine().index.depot.random();
         let Described { headers, metadata, tags } = new.described;
         let begun_ms = self.engine().index.depot.now_ms();
