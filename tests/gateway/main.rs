@@ -3,6 +3,7 @@
 //! that nothing is done for the gateway that its clients have to do. How scenarios are chosen and repeated:
 //! [`ostrakon_tests::scenarios`].
 
+mod deleted;
 mod holders_killed;
 mod killed;
 mod no_quorum;
@@ -10,6 +11,7 @@ mod public;
 mod rules;
 mod server;
 mod two_gateways;
+mod unseen;
 
 use std::process::ExitCode;
 
@@ -18,9 +20,11 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 6] = [
+const SCENARIOS: [Scenario<Stage>; 8] = [
     scenario("rules", rules::run),
     scenario("public", public::run),
+    scenario("unseen", unseen::run),
+    scenario("deleted", deleted::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),
     scenario("two_gateways", two_gateways::run),
