@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod pipelined;
+mod spreading;
 
 async fn put(bucket: &Bucket, key: &str, body: &[u8]) -> PutDone {
     bucket.put(key, Put::new(std::io::Cursor::new(body.to_vec()))).await.expect("put")
