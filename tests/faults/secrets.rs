@@ -113,17 +113,8 @@ impl<'a> User<'a> {
 
     /// Everything that is in the profile's directory.
     fn contents(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-        let (mut contents, mut open) = (BTreeMap::new(), vec![self.profile.clone()]);
-        while let Some(directory) = open.pop() {
-            for entry in fs::read_dir(directory)? {
-                let path = entry?.path();
-                match path.is_dir() {
-                    true => open.push(path),
-                    false => contents.insert(path.clone(), fs::read(&path)?).map_or((), drop),
-                }
-            }
-        }
-        Ok(contents)
+        let read = |path: PathBuf| fs::read(&path).map(|bytes| (path, bytes));
+        Ok(content::files_below(&self.profile)?.into_iter().map(read).collect::<Result<_, _>>()?)
     }
 }
 

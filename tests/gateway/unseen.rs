@@ -1,13 +1,10 @@
 //! Of a private bucket nothing is on the nodes' disks: not its name, no key, no metadata, no plaintext. The same search
 //! finds what was added publicly, so it would find the rest.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::scenarios::Stage;
+use ostrakon_tests::{content::files_below, scenarios::Stage};
 
 use crate::server::Gateway;
 
@@ -39,20 +36,4 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     }
     ensure!(control > 0, "what was added publicly was not found either");
     Ok(format!("{searched} files have no name, key, metadata or byte of a private bucket; {control} a public file's"))
-}
-
-fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
-    let (mut files, mut open) = (Vec::new(), vec![directory.to_owned()]);
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                open.push(entry.path());
-            } else if kind.is_file() {
-                files.push(entry.path());
-            }
-        }
-    }
-    Ok(files)
 }

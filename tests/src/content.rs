@@ -1,9 +1,9 @@
 //! The bytes that scenarios store: random, but the same for the same seed; and the sizes at which things go wrong.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use ostrakon_proto::limits::{CHUNK, GROUP, LEAF, PIECE, SEGMENT};
@@ -97,4 +97,23 @@ fn content_is_the_same_for_the_same_seed() {
     let hash = write_file(&path, 7, size as u64).expect("written");
     assert_eq!(hash, hash_file(&path).expect("read"));
     assert_eq!(hash, blake3::hash(&random(7, size)));
+}
+/// All files in a directory and those below it, without following links.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut open) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    Ok(files)
 }

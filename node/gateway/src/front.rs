@@ -155,7 +155,7 @@ impl Front {
         match uri.path() {
             "/healthz" if ours => Some(text(StatusCode::OK, PLAIN, "ok\n".to_owned())),
             "/readyz" if ours => Some(match self.health.ready().await {
-                Ok(()) => text(StatusCode::OK, PLAIN, "ready\n".to_owned()),
+                Ok(()) => text(StatusCode::OK, PLAIN, self.metrics.ready()),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {why}\n")),
             }),
             "/metrics" if ours => Some(text(StatusCode::OK, OPENMETRICS, self.metrics.text())),

@@ -113,6 +113,14 @@ impl Metrics {
         self.seconds.get_or_create(&Operation { operation: operation.to_owned() }).observe(seconds);
     }
 
+    /// What is answered while all is well: with the epoch in which the first lease ends, once that is known.
+    pub(crate) fn ready(&self) -> String {
+        match self.lease_end.get() {
+            0 => "ready\n".to_owned(),
+            end => format!("ready; the first lease ends with epoch {end}\n"),
+        }
+    }
+
     /// The text of the metrics.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
