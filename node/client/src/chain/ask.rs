@@ -135,12 +135,18 @@ impl Nodes {
 
 /// Tells the network the addresses of the bootstrap nodes, and returns their ids.
 pub(super) fn learn_bootstrap(peers: &dyn Peers, bootstrap: &[String]) -> Vec<NodeId> {
-    let parse = |text: &String| {
-        let (node, address) = identity::parse_address(text).ok()?;
-        peers.learn(node, &[address]);
-        Some(node)
-    };
-    bootstrap.iter().filter_map(parse).collect()
+    let nodes = by_node(bootstrap);
+    nodes.iter().for_each(|(node, addresses)| peers.learn(*node, addresses));
+    nodes.into_keys().collect()
+}
+
+/// All addresses of each node; what is learned of a node replaces what was known.
+fn by_node(bootstrap: &[String]) -> BTreeMap<NodeId, Vec<String>> {
+    let mut nodes = BTreeMap::<_, Vec<String>>::new();
+    for (node, address) in bootstrap.iter().filter_map(|text| identity::parse_address(text).ok()) {
+        nodes.entry(node).or_default().push(address);
+    }
+    nodes
 }
 
 /// A node's answer.
@@ -289,5 +295,19 @@ impl<T> Survey<T> {
             }
         }
         ChainError::NoNode { asked, last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_node_is_reached_at_each_of_its_addresses() {
+        let [a, b] = [1, 2].map(|seed| NodeId::new([seed; 32]));
+        let [tcp, quic] = ["/ip4/10.0.0.1/tcp/4001", "/ip4/10.0.0.1/udp/4001/quic-v1"].map(str::to_owned);
+        let full = |address: &str, node: &NodeId| format!("{address}/p2p/{node}");
+        let bootstrap = [full(&tcp, &a), full(&tcp, &b), full(&quic, &a), "gibberish".to_owned()];
+        assert_eq!(by_node(&bootstrap), [(a, vec![tcp.clone(), quic]), (b, vec![tcp])].into());
     }
 }
