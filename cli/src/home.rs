@@ -24,6 +24,7 @@ pub(crate) struct Home {
     passphrase_file: Option<PathBuf>,
     unlocked: OnceLock<Unlocked>,
     client: OnceLock<Client>,
+    reader: OnceLock<Client>,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Home {
             passphrase_file: global.passphrase_file.clone(),
             unlocked: OnceLock::new(),
             client: OnceLock::new(),
+            reader: OnceLock::new(),
         }
     }
 
@@ -78,7 +80,11 @@ impl Home {
     /// # Errors
     /// As [`Home::public`], and when the network cannot be started.
     pub(crate) fn reader(&self) -> crate::Result<Client> {
-        Ok(self.public()?.connect()?)
+        if let Some(reader) = self.reader.get() {
+            return Ok(reader.clone());
+        }
+        let reader = self.public()?.connect()?;
+        Ok(self.reader.get_or_init(|| reader).clone())
     }
 
     /// A client of the profile's network that signs as its account.
@@ -97,6 +103,13 @@ impl Home {
     pub(crate) async fn settle(&self) {
         if let Some(client) = self.client.get() {
             client.settle().await;
+        }
+    }
+
+    /// Closes the connections that commands have made.
+    pub(crate) async fn close(&self) {
+        for client in self.client.get().into_iter().chain(self.reader.get()) {
+            client.close().await;
         }
     }
 

@@ -61,7 +61,9 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
         if cli.command.drains() {
-            return cmd::run(cli.command, &home, out).await.map_err(Ending::Failed);
+            let result = cmd::run(cli.command, &home, out).await.map_err(Ending::Failed);
+            home.close().await;
+            return result;
         }
         let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
         let (send, receive) = oneshot::channel();
@@ -86,6 +88,7 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
         if result.is_err() {
             home.settle().await;
         }
+        home.close().await;
         result
     });
     // A read from stdin cannot be cancelled: it must not hold up a command that has ended.

@@ -57,6 +57,10 @@ impl Peers for Counted {
         self.peers.reconnect(node);
     }
 
+    fn leave(&self) -> BoxFuture<'static, ()> {
+        self.peers.leave()
+    }
+
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let (call, received) = (self.peers.call(to, protocol, request), self.received.clone());
         call.inspect(move |answer| answer.iter().for_each(|answer| received.count(protocol, answer))).boxed()

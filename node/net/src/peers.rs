@@ -4,7 +4,7 @@
 //! request; out comes the answer or an [`AskError`]. A refusal is an answer here, whose head tells. Not here: how a
 //! frame travels ([`crate::swarm`], [`crate::sim`]).
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, future};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -35,6 +35,12 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
     /// Closes the connections to a node, which deliver nothing any more: the next call makes a new one. A network
     /// without connections ignores it.
     fn reconnect(&self, _node: NodeId) {}
+
+    /// Closes all connections, and waits until the other nodes are told; later calls fail. A network without connections
+    /// ignores it.
+    fn leave(&self) -> BoxFuture<'static, ()> {
+        Box::pin(future::ready(()))
+    }
 
     /// Sends `request` to `to`, and returns its answer within [`limits::STALL_SECONDS`]. Nothing happens before the
     /// future is polled; dropping it forgets the call, which may still be carried out. A node may call itself.

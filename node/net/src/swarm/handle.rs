@@ -227,6 +227,11 @@ impl Peers for SwarmHandle {
         lock(&self.shared.stale).insert(identity::peer_id(&node));
     }
 
+    fn leave(&self) -> BoxFuture<'static, ()> {
+        let this = self.clone();
+        Box::pin(async move { this.shutdown().await })
+    }
+
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let this = self.clone();
         Box::pin(async move {

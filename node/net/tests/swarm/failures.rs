@@ -44,6 +44,20 @@ async fn a_silent_host_costs_five_seconds() {
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}: {error}", begin.elapsed());
 }
 
+/// Each holds memory of the node for as long as that does not know.
+#[tokio::test]
+async fn a_client_that_shuts_down_is_gone_over_quic_too() {
+    let server = serve(config(1, &[QUIC]));
+    for seed in 2..12 {
+        let client = start(config(seed, &[])).0;
+        introduce(&client, &server.swarm);
+        client.call(server.id(), Protocol::Chain, head("hello")).await.expect("an answer");
+        client.shutdown().await;
+    }
+    // Half as long as a node waits for one that says nothing.
+    within(5, until(async || server.swarm.connected().is_empty())).await;
+}
+
 /// A node at its limit closes connections before the handshake: it is dialed again until it has a place.
 #[tokio::test]
 async fn a_node_that_closes_the_first_connections_is_dialed_again() {
