@@ -10,6 +10,7 @@ mod no_quorum;
 mod public;
 mod rules;
 mod server;
+mod stalled;
 mod two_gateways;
 mod unseen;
 
@@ -20,10 +21,11 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 8] = [
+const SCENARIOS: [Scenario<Stage>; 9] = [
     scenario("rules", rules::run),
     scenario("public", public::run),
     scenario("unseen", unseen::run),
+    scenario("stalled", stalled::run),
     scenario("deleted", deleted::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),

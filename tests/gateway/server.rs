@@ -45,6 +45,11 @@ impl Gateway {
         Ok(Self { process, endpoint, key })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Kills it, and starts it again at the same address.
     pub(crate) fn killed_and_restarted(self, cluster: &Cluster) -> Result<Self> {
         let Self { process, key, .. } = self;
@@ -56,7 +61,7 @@ impl Gateway {
     /// Stops it, as a machine that sleeps, and lets it continue after that.
     pub(crate) fn halted_for(&self, pause: impl FnOnce()) -> Result<()> {
         let signal = |name: &str| {
-            let status = Command::new("kill").args([name, &self.process.pid().to_string()]).status()?;
+            let status = Command::new("kill").args([name, &self.pid().to_string()]).status()?;
             ensure!(status.success(), "cannot send {name} to the gateway");
             Ok(())
         };

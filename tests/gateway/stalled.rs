@@ -1,0 +1,34 @@
+//! Clients that send a part of a large body and then stall: small puts beside them are as fast as before, within a factor
+//! of two, the gateway's memory is bounded, and nothing is stored of what never came.
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    proc,
+    scenarios::{Stage, size},
+};
+use serde::Deserialize;
+
+use crate::server::Gateway;
+
+const BUCKET: &str = "stalled";
+/// Bytes that the gateway may have resident.
+const MEMORY: u64 = 512 << 20;
+
+#[derive(Deserialize)]
+struct Checked {
+    objects: u64,
+}
+
+pub(crate) fn run(stage: &Stage) -> Result<String> {
+    let cluster = &stage.cluster;
+    cluster.run(&["bucket", "create", BUCKET])?.expect_code(0)?;
+    let gateway = Gateway::start(cluster)?;
+    let settings = [("BUCKET", BUCKET), ("STALLED", size("100", "20")), ("SECONDS", size("20", "3"))];
+    let said = gateway.run("stalled.py", &settings)?.said();
+    let (count, rates) = said.trim().split_once(' ').context("the script says how many objects it put")?;
+    let peak = proc::peak_bytes(gateway.pid()).context("the gateway has ended")?;
+    ensure!(peak <= MEMORY, "the gateway had {} MiB resident", peak >> 20);
+    let Checked { objects } = cluster.run(&["bucket", "verify", BUCKET])?.json()?;
+    ensure!(objects.to_string() == count, "{objects} objects are stored, and {count} were put");
+    Ok(format!("{rates}; {} MiB resident at most", peak >> 20))
+}
