@@ -6,6 +6,8 @@
 mod deleted;
 mod holders_killed;
 mod killed;
+mod ledger;
+mod long_epochs;
 mod no_quorum;
 mod public;
 mod rules;
@@ -21,11 +23,12 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 9] = [
+const SCENARIOS: [Scenario<Stage>; 10] = [
     scenario("rules", rules::run),
     scenario("public", public::run),
     scenario("unseen", unseen::run),
     scenario("stalled", stalled::run),
+    scenario("long_epochs", |_| long_epochs::run()),
     scenario("deleted", deleted::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),
