@@ -15,6 +15,7 @@ mod server;
 mod stalled;
 mod two_gateways;
 mod unseen;
+mod wire;
 
 use std::process::ExitCode;
 

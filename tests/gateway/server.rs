@@ -1,6 +1,7 @@
 //! A gateway that runs, and scripts that talk to it.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -48,6 +49,11 @@ impl Gateway {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address()
     }
 
     /// Kills it, and starts it again at the same address.
