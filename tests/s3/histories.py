@@ -1,7 +1,8 @@
 """Puts, conditional puts, deletes and gets on a few keys, through several gateways of one bucket at the same time; then a
 checker says whether what was answered is linearizable: whether there is an order of all requests, each between its start
 and its answer, in which one bucket alone would have answered the same. A request without an answer, or that was refused as
-unavailable, may have had its effect at any time after its start, or never.
+unavailable, may have had its effect at any time after its start, or never. A read that is marked as possibly outdated
+says nothing, and is only counted.
 
 The checker is that of Wing and Gong (1993), for each key by itself, with the memory of Lowe (2017).
 
@@ -18,6 +19,7 @@ import time
 from client import Client
 
 THREADS = 6
+STALE = ("stale",)
 
 
 class Request:
@@ -45,6 +47,8 @@ def etag(body):
 def send(client, bucket, key, request, body):
     if request.kind == "get":
         answer = client.call("GET", bucket, key)
+        if answer.headers.get("x-ostrakon-stale") == "true":
+            return STALE
         if answer.status == 404:
             return "is", None
         return ("is", answer.headers["etag"]) if answer.status == 200 else None
@@ -63,7 +67,7 @@ def send(client, bucket, key, request, body):
     return known.get(answer.status)
 
 
-def work(number, requests, histories, lock):
+def work(number, requests, histories, stale, lock):
     endpoint = os.environ["ENDPOINTS"].split(",")[number % len(os.environ["ENDPOINTS"].split(","))]
     client = Client(endpoint, os.environ["ACCESS_KEY"], os.environ["SECRET_KEY"])
     chance = random.Random(f"{os.environ['SEED']}/{number}")
@@ -81,14 +85,15 @@ def work(number, requests, histories, lock):
             request.said = send(client, os.environ["BUCKET"], key, request, body)
         except (OSError, http.client.HTTPException):
             time.sleep(0.3)
-        if request.said is not None:
-            request.end = time.monotonic()
-            if request.said[0] == "is":
-                seen[key] = request.said[1]
-        elif request.kind == "get":
+        if request.kind == "get" and request.said in (None, STALE):
             # It changes nothing, and said nothing.
             with lock:
                 histories[key].remove(request)
+                stale.extend([request] if request.said else [])
+        elif request.said is not None:
+            request.end = time.monotonic()
+            if request.said[0] == "is":
+                seen[key] = request.said[1]
 
 
 def linearizable(history):
@@ -134,9 +139,10 @@ def check_the_checker():
 
 def main():
     check_the_checker()
-    histories, lock = {}, threading.Lock()
+    histories, stale, lock = {}, [], threading.Lock()
     share = int(os.environ["REQUESTS"]) // THREADS
-    threads = [threading.Thread(target=work, args=(number, share, histories, lock)) for number in range(THREADS)]
+    work_of = [(number, share, histories, stale, lock) for number in range(THREADS)]
+    threads = [threading.Thread(target=work, args=of) for of in work_of]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -148,7 +154,8 @@ def main():
             print(key, times, request.kind, request.value, request.expected, request.said)
     made = [request for history in histories.values() for request in history]
     unanswered = sum(1 for request in made if request.said is None)
-    print(f"{len(made)} requests on {len(histories)} keys, {unanswered} of them without an answer")
+    said = f"{len(made)} requests on {len(histories)} keys, {unanswered} of them without an answer"
+    print(f"{said}, and {len(stale)} reads marked as possibly outdated")
     sys.exit(1 if wrong else 0)
 
 

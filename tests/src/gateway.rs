@@ -6,13 +6,13 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::process::without_profile;
+use crate::{process::without_profile, router::Site};
 
 /// What the command prints once it listens.
 #[derive(Debug, Deserialize)]
@@ -33,7 +33,20 @@ impl GatewayProcess {
     /// # Errors
     /// When it cannot be started, or does not say that it listens.
     pub fn start(client: &Path, profile: &Path, listen: &str, log: &Path) -> Result<Self> {
-        let mut command = without_profile(client);
+        Self::start_by(without_profile(client), (profile, listen, log))
+    }
+
+    /// The same in a place of its own.
+    ///
+    /// # Errors
+    /// As [`GatewayProcess::start`].
+    pub fn start_in(place: &Site, client: &Path, profile: &Path, listen: &str, log: &Path) -> Result<Self> {
+        let mut command = place.command(client);
+        without_profile(client).get_envs().for_each(|(name, _)| _ = command.env_remove(name));
+        Self::start_by(command, (profile, listen, log))
+    }
+
+    fn start_by(mut command: Command, (profile, listen, log): (&Path, &str, &Path)) -> Result<Self> {
         command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile);
         let log = File::options().create(true).append(true).open(log)?;
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start the gateway")?;

@@ -1,6 +1,6 @@
 //! Networks of machines in places of their own, joined by a router in this process ([`ostrakon_tests::router`]):
-//! consensus over lines that are long, with delay and a rate between validators, and lines that are cut; and several
-//! operators who found a network by commands alone.
+//! consensus over lines that are long, with delay and a rate between validators, and lines that are cut; gateways
+//! that are cut off; and several operators who found a network by commands alone.
 //!
 //! It needs the right to make network namespaces; without it, and for no other reason, each scenario reports that it
 //! was skipped. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
@@ -8,6 +8,7 @@
 mod cut_off;
 mod few_left;
 mod full_blocks;
+mod gateways;
 mod load;
 mod operators;
 
@@ -28,10 +29,11 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 4] = [
+const SCENARIOS: [Scenario<Seed>; 5] = [
     scenario("cut_off", |_| where_permitted(cut_off::run)),
     scenario("few_left", |seed| where_permitted(|| few_left::run(seed.0))),
     long_scenario("full_blocks", |seed| where_permitted(|| full_blocks::run(seed.0))),
+    scenario("gateways", |seed| where_permitted(|| gateways::run(seed.0))),
     scenario("operators", |_| where_permitted(operators::run)),
 ];
 

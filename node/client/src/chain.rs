@@ -36,6 +36,7 @@ mod activity;
 mod ask;
 mod basis;
 mod faults;
+mod follow;
 mod lookup;
 mod nonce;
 mod pace;
@@ -62,6 +63,7 @@ pub use vouch::VouchError;
 pub use trusted::{KeptTrust, TrustStore};
 
 use ask::{Nodes, Survey};
+use follow::Following;
 use lookup::{HALT, KnownProvider};
 pub(crate) use nonce::Nonces;
 use quorum::Voters;
@@ -86,6 +88,8 @@ struct Inner {
     nonces: Nonces,
     recent: Mutex<Option<Recent>>,
     voters: Mutex<Option<Voters>>,
+    /// Wakes who waits for a block.
+    following: Following,
 }
 
 impl fmt::Debug for Inner {
@@ -285,6 +289,7 @@ impl Chain {
             nonces,
             recent: Mutex::default(),
             voters: Mutex::default(),
+            following: Following::default(),
         };
         Self { inner: Arc::new(inner) }
     }

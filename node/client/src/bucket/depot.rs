@@ -20,7 +20,7 @@ use ostrakon_proto::{
     seal::ObjectKey,
     sign::Keypair,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 
 use super::{BucketError, blobs::Blobs, engine::Body};
 use crate::{
@@ -41,10 +41,8 @@ const AHEAD: u64 = 8;
 const UNKNOWN: u64 = 16 * 1024 * 1024;
 /// How long a transaction is looked for of which no node says whether it is in a block.
 const OUTCOME_WAIT: Duration = Duration::from_secs(60);
-const OUTCOME_PAUSE: Duration = Duration::from_secs(1);
 /// The same of one that was refused.
 const CLASH_WAIT: Duration = Duration::from_secs(3);
-const CLASH_PAUSE: Duration = Duration::from_millis(50);
 /// Transactions that are looked through at a time.
 const RECENT: usize = 16;
 /// For how long it is known that enough validators respond.
@@ -326,9 +324,9 @@ impl Depot {
         Launched { commit, .. }: &Launched,
     ) -> Result<Height, CommitError> {
         // What was refused clashes with what another has sent, which is in a block soon.
-        let (wait, pause) = match error {
-            ChainError::NotIncluded { .. } | ChainError::NoNode { .. } => (OUTCOME_WAIT, OUTCOME_PAUSE),
-            _ => (CLASH_WAIT, CLASH_PAUSE),
+        let wait = match error {
+            ChainError::NotIncluded { .. } | ChainError::NoNode { .. } => OUTCOME_WAIT,
+            _ => CLASH_WAIT,
         };
         let until = Instant::now() + wait;
         loop {
@@ -336,14 +334,15 @@ impl Depot {
             if version != commit.version {
                 return if value == commit.value { Ok(height) } else { Err(CommitError::Moved(height)) };
             }
-            if Instant::now() > until {
+            if Instant::now() >= until {
                 return Err(match error {
                     // Another transaction of the account came first: the same can be tried again.
                     ChainError::Overtaken { .. } => CommitError::Moved(height),
                     error => BucketError::from(error).into(),
                 });
             }
-            sleep(pause).await;
+            // Without a new block the cell is as it was.
+            let _none = timeout_at(until, self.client.chain.block_after(height)).await;
         }
     }
 

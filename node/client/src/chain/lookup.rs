@@ -24,7 +24,7 @@ use ostrakon_proto::{
     wire,
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     Chain, ChainError, Silence, Supply,
@@ -40,9 +40,8 @@ pub(super) const PAGES_MAX: usize = 4096;
 const WITNESSES: usize = 3;
 /// Nodes that are asked for their tips concurrently.
 const HEADS_CONCURRENT: usize = 32;
-/// How long it may take until new validators are proven, and the pause between two requests.
+/// How long it may take until new validators are proven.
 const HANDOVER_WAIT: Duration = Duration::from_secs(10);
-const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
 /// How long a block is waited for without any new one.
 pub(super) const HALT: Duration = Duration::from_secs(30);
 /// After this many deleted proposals in a row, older ones are not looked for.
@@ -132,19 +131,13 @@ impl Chain {
     /// # Errors
     /// [`ChainError::Halted`] when there are none, another when no node responds with a valid proof.
     pub async fn reach(&self, need: Height) -> Result<(), ChainError> {
-        let (mut height, mut deadline) = (Height(0), Instant::now() + HALT);
         loop {
-            let newest = self.head().await?.height;
-            if newest >= need {
+            let height = self.head().await?.height;
+            if height >= need {
                 return Ok(());
             }
-            if newest > height {
-                (height, deadline) = (newest, Instant::now() + HALT);
-            }
-            if Instant::now() > deadline {
-                return Err(ChainError::Halted { height, need });
-            }
-            sleep(HANDOVER_PAUSE).await;
+            let halted = |_| ChainError::Halted { height, need };
+            timeout(HALT, self.block_after(height)).await.map_err(halted)?;
         }
     }
 
@@ -189,13 +182,12 @@ impl Chain {
         // The newest block may have named new validators, which only the block after it proves.
         let keys: Vec<Key> = loop {
             self.catch_up().await;
-            if let Some(set) = self.trust().set() {
+            let trust = self.trust();
+            if let Some(set) = trust.set() {
                 break set.iter().map(|(key, _)| Key::Validator(key)).collect();
             }
-            if Instant::now() > deadline {
-                return Err(ChainError::Unknown { what: "block after the last change of validators yet: try again" });
-            }
-            sleep(HANDOVER_PAUSE).await;
+            let none = |_| ChainError::Unknown { what: "block after the last change of validators yet: try again" };
+            timeout_at(deadline, self.block_after(trust.height())).await.map_err(none)?;
         };
         let found = self.many(&keys).await?;
         Ok(found.into_iter().filter_map(|record| validator(record?)).collect())

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     wire::{self, Refusal, RefusalCode, chain::Relayed},
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     Chain, ChainError, Silence,
@@ -29,8 +29,8 @@ use crate::{Event, Events};
 const VALID_BLOCKS: u64 = 1_000;
 /// How long an inclusion is waited for.
 const INCLUSION_WAIT: Duration = Duration::from_secs(60);
-/// The longest pause between two looks.
-const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// The pause before a node is asked again that was behind.
+const PAUSE: Duration = Duration::from_millis(250);
 /// A transaction that is not included by then is submitted again, and it is looked whether its nonce was taken.
 const SUBMIT_AGAIN: Duration = Duration::from_secs(2);
 /// How long a refused transaction waits for the ones before it, or for a nonce to turn out taken.
@@ -242,7 +242,7 @@ impl Chain {
                         true => nonce = account.nonce.max(nonce + 1),
                         false => {
                             nonce = account.nonce;
-                            sleep(LOOK_PAUSE_MAX).await;
+                            sleep(PAUSE).await;
                         }
                     }
                 }
@@ -314,8 +314,8 @@ impl Chain {
 
     async fn wait_for_fate(&self, tx: &Tx, events: &Events) -> Fate {
         let (id, mut again) = (tx.id(), Instant::now() + SUBMIT_AGAIN);
-        let mut pause = Duration::from_millis(20);
         loop {
+            let height = self.trust().height();
             match self.find_transaction(id).await {
                 Ok(said) => {
                     if let Some(place) = said.value {
@@ -331,8 +331,8 @@ impl Chain {
                 }
                 Err(error) => tracing::debug!(%error, "looking for transaction {id}"),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+            // What no block has yet, a later one may have; where there is none, it is submitted again.
+            let _none = timeout(SUBMIT_AGAIN, self.block_after(height)).await;
         }
     }
 
@@ -395,11 +395,11 @@ impl Chain {
     /// Whether the node comes to have the block before the deadline.
     async fn has_reached(&self, node: NodeId, height: Height, deadline: Instant) -> bool {
         while Instant::now() < deadline {
-            let asked = tokio::time::timeout_at(deadline, self.tip_of(node, Some(height))).await;
+            let asked = timeout_at(deadline, self.tip_of(node, Some(height))).await;
             match asked {
                 Ok(Ok(said)) if said.value >= height => return true,
                 // It waited for the block in vain; ask again.
-                Ok(Ok(_) | Err((_, Silence::Behind(..)))) => sleep(LOOK_PAUSE_MAX).await,
+                Ok(Ok(_) | Err((_, Silence::Behind(..)))) => sleep(PAUSE).await,
                 _ => return false,
             }
         }
