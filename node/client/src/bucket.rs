@@ -22,6 +22,7 @@ mod index;
 mod list;
 mod merge;
 mod object;
+mod pages;
 mod public;
 mod rounds;
 mod upkeep;

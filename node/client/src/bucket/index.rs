@@ -13,7 +13,6 @@ use std::{
 
 use bytes::Bytes;
 use futures::{TryStreamExt, stream::BoxStream};
-use hashlink::LruCache;
 use ostrakon_net::lock;
 use ostrakon_proto::{
     bucket::{self, Blob, BucketHead, BucketSecret, IndexEntry, IndexPage, IndexRef, Place, Run, Value},
@@ -26,11 +25,9 @@ use tokio::time::Instant;
 use super::{
     BucketError,
     depot::{Cell, Depot},
+    pages::Pages,
     rounds::Rounds,
 };
-
-/// Pages that are kept: of 64 KiB, decoded about 200 KiB each.
-const PAGES: usize = 256;
 
 /// The state of a bucket as of one version of its cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +43,7 @@ pub(super) struct View {
 pub(super) struct Index {
     pub(super) depot: Depot,
     pub(super) secret: BucketSecret,
-    pages: Mutex<LruCache<(ObjectId, u64), Arc<IndexPage>>>,
+    pages: Mutex<Pages>,
     /// Batches on their way, which nobody else has yet.
     held: Mutex<BTreeMap<ObjectId, Bytes>>,
     /// The newest state that was read.
@@ -64,7 +61,7 @@ impl Index {
     /// Of what is in this depot; what is read may be a state that was the newest so long ago.
     pub(super) fn new(depot: Depot, secret: BucketSecret, max_stale: Duration) -> Self {
         let (held, newest, checked, is_stale) = Default::default();
-        let (pages, rounds) = (Mutex::new(LruCache::new(PAGES)), Rounds::new());
+        let (pages, rounds) = (Mutex::new(Pages::new()), Rounds::new());
         Self { depot, secret, pages, held, newest, checked, rounds, max_stale, is_stale }
     }
 
@@ -239,18 +236,26 @@ impl Index {
 
     /// A page that was just written.
     pub(super) fn keep(&self, blob: &Blob, offset: u64, page: IndexPage) {
-        lock(&self.pages).insert((blob.object, offset), Arc::new(page));
+        lock(&self.pages).set_ready((blob.object, offset), Arc::new(page));
     }
 
     async fn page(&self, blob: &Blob, at: IndexRef) -> Result<Arc<IndexPage>, BucketError> {
         let name = (blob.object, at.offset);
-        if let Some(page) = lock(&self.pages).get(&name) {
-            return Ok(Arc::clone(page));
+        if let Some(page) = lock(&self.pages).ready(&name) {
+            return Ok(page);
         }
-        let end = at.end().ok_or(bucket::BucketError::Place { offset: at.offset })?;
-        let bytes = self.bytes(blob, at.offset..end).await?;
+        let stored = lock(&self.pages).stored(&name);
+        let bytes = match stored {
+            Some(bytes) => bytes,
+            None => {
+                let end = at.end().ok_or(bucket::BucketError::Place { offset: at.offset })?;
+                Bytes::from(self.bytes(blob, at.offset..end).await?)
+            }
+        };
         let page = Arc::new(IndexPage::decode(&bytes, *blob)?);
-        lock(&self.pages).insert(name, Arc::clone(&page));
+        let mut pages = lock(&self.pages);
+        pages.set_stored(name, bytes);
+        pages.set_ready(name, Arc::clone(&page));
         Ok(page)
     }
 
