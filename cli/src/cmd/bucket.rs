@@ -98,8 +98,9 @@ pub(crate) async fn run(command: BucketCommand, home: &Home, out: &Output) -> cr
         }
         BucketCommand::Renew { name } => {
             let leases = buckets.open(&name).await?.renew().await?;
-            let Leases { objects, extended, .. } = leases;
-            out.answer(&leases, |_| format!("extended the leases of {extended} extents, of {objects} objects"))?;
+            let Leases { objects, extended, earliest_end, .. } = leases;
+            let until = earliest_end.map_or_else(String::new, |end| format!("; the first lease ends in epoch {end}"));
+            out.answer(&leases, |_| format!("extended the leases of {extended} extents, of {objects} objects{until}"))?;
         }
         BucketCommand::Compact { name } => {
             let done = buckets.open(&name).await?.compact().await?;
@@ -146,12 +147,13 @@ async fn key(command: KeyCommand, buckets: &Buckets, out: &Output) -> crate::Res
 }
 
 fn checked_text(checked: &Checked, paint: Paint) -> String {
-    let Checked { objects, bytes, stored_objects, stored_bytes, escrow, problems } = checked;
+    let Checked { objects, bytes, stored_objects, stored_bytes, escrow, earliest_end, problems } = checked;
     let table = Table::of([
         ("objects", objects.to_string()),
         ("their bytes", bytes_text(*bytes)),
         ("stored as", format!("{stored_objects} objects of the network, of {}", bytes_text(*stored_bytes))),
         ("in escrow", format!("{escrow} obols")),
+        ("paid until", earliest_end.map_or_else(|| "-".to_owned(), |end| format!("epoch {end}, the first of them"))),
         ("problems", if problems.is_empty() { "none".to_owned() } else { problems.join("\n") }),
     ]);
     table.render(paint)

@@ -66,6 +66,8 @@ pub struct Checked {
     pub stored_bytes: u64,
     /// What is locked for them on the ledger.
     pub escrow: Amount,
+    /// The epoch in which the first of their leases ends.
+    pub earliest_end: Option<Epoch>,
     /// What is wrong, one sentence each.
     pub problems: Vec<String>,
 }
@@ -188,6 +190,8 @@ impl Bucket {
         for (object, extents, commitments) in &found {
             let escrow = commitments.iter().map(|commitment| commitment.escrow);
             checked.escrow = escrow.fold(checked.escrow, |sum, one| sum.plus(one).unwrap_or(sum));
+            let ends = commitments.iter().map(|commitment| commitment.end);
+            checked.earliest_end = ends.chain(checked.earliest_end).min();
             if commitments.len() != usize::try_from(*extents).unwrap_or(usize::MAX) {
                 let text = format!("object {object} has {} of {extents} commitments on the ledger", commitments.len());
                 checked.problems.push(text);
