@@ -1,10 +1,14 @@
-"""Other clients: the AWS command line, its CRT transfers, rclone, and curl's own signatures."""
+"""Other clients: the AWS command line, its CRT transfers, rclone, and curl's own signatures; and boto3's transfers of
+large files."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+
+import boto3.s3.transfer
 
 from harness import *  # noqa: F403
 
@@ -71,6 +75,31 @@ def aws_command_line():
             )
         aws("s3", "rm", "--recursive", f"s3://{bucket}/")
         same(s3().list_objects_v2(Bucket=bucket)["KeyCount"], 0)
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@check
+def a_gibibyte_in_parallel_parts():
+    parallel = boto3.s3.transfer.TransferConfig(
+        multipart_threshold=8 * MIB,
+        multipart_chunksize=16 * MIB,
+        max_concurrency=8,
+        preferred_transfer_client="classic",
+    )
+    with Bucket("gibibyte") as bucket, tempfile.TemporaryDirectory() as directory:
+        sent, got = f"{directory}/sent", f"{directory}/got"
+        with open(sent, "wb") as file:
+            for _ in range(64):
+                file.write(os.urandom(16 * MIB))
+        s3().upload_file(sent, bucket, "large", Config=parallel)
+        head = s3().head_object(Bucket=bucket, Key="large")
+        assert head["ContentLength"] == 1024 * MIB and head["ETag"].endswith('-64"'), head
+        s3().download_file(bucket, "large", got, Config=parallel)
+        same(sha256_of(got), sha256_of(sent))
 
 
 @check
