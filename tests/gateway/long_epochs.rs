@@ -1,4 +1,5 @@
-//! Epochs of an hour: a bucket is created and written to immediately, and takes thousands of batches within one of them.
+//! Epochs of an hour: a bucket is created and written to immediately, and takes thousands of batches within one of
+//! them.
 
 use std::{fs, process::Stdio, time::Duration};
 

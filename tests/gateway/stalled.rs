@@ -1,5 +1,5 @@
-//! Clients that send a part of a large body and then stall: small puts beside them are as fast as before, within a factor
-//! of two, the gateway's memory is bounded, and nothing is stored of what never came.
+//! Clients that send a part of a large body and then stall: small puts beside them are as fast as before, within a
+//! factor of two, the gateway's memory is bounded, and nothing is stored of what never came.
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{

@@ -1,7 +1,8 @@
-"""Creates a bucket and puts an object right after it; then each of CLIENTS clients puts one small object after the other,
-until the file STOP is there. Prints how many objects there are.
+"""Creates a bucket and puts an object right after it; then each of CLIENTS clients puts one small object after the
+other, until the file STOP is there. Prints how many objects there are.
 
-Environment: ENDPOINT, ACCESS_KEY, SECRET_KEY, BUCKET, CLIENTS, STOP, READY (a file that is made after the first put)."""
+Environment: ENDPOINT, ACCESS_KEY, SECRET_KEY, BUCKET, CLIENTS, STOP, READY (a file that is made after the first put).
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

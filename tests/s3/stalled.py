@@ -1,5 +1,6 @@
-"""Small puts before, beside and after STALLED puts of 1 GiB whose clients send a part and then next to nothing. Says how
-many small puts were answered in a second each time, and fails where those beside the stalled ones are fewer than half.
+"""Small puts before, beside and after STALLED puts of 1 GiB whose clients send a part and then next to nothing. Says
+how many small puts were answered in a second each time, and fails where those beside the stalled ones are fewer than
+half of what they were without them.
 
 Environment: ENDPOINT, ACCESS_KEY, SECRET_KEY, BUCKET, STALLED, SECONDS (of each measurement)."""
 

@@ -1,6 +1,6 @@
 """Records what passes over the loopback interface from and to some ports until the file STOP is there, and then says in
-JSON how many bytes passed the ports of nodes and of the gateway, and which words were in them. The file READY is made once
-it records; where this machine does not permit that, it holds why, and nothing is recorded.
+JSON how many bytes passed the ports of nodes and of the gateway, and which words were in them. The file READY is made
+once it records; where this machine does not permit that, it holds why, and nothing is recorded.
 
 Environment: NODES (ports, separated by commas), GATEWAY (a port), WORDS (separated by commas), READY, STOP."""
 
