@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ostrakon::{AccountId, Client, Profile};
+use ostrakon::{AccountId, Client, Profile, Protection};
 use ostrakon_proto::{bucket::BucketSecret, sign::Keypair};
 use tokio::runtime::Runtime;
 
@@ -31,6 +31,12 @@ impl Ledger {
     pub(crate) fn transactions(&self, bucket: &str) -> Result<u64> {
         let account: AccountId = self.key(bucket).public();
         Ok(self.runtime.block_on(self.client.chain().account(account))?.nonce)
+    }
+
+    /// Writes a profile of a bucket's account.
+    pub(crate) fn write_profile(&self, bucket: &str, directory: &Path) -> Result<()> {
+        Profile::init_with(directory, self.profile.genesis(), &self.key(bucket), &Protection::None)?;
+        Ok(())
     }
 
     fn key(&self, bucket: &str) -> Keypair {

@@ -14,6 +14,7 @@ mod rules;
 mod server;
 mod stalled;
 mod two_gateways;
+mod unattended;
 mod unseen;
 mod wire;
 
@@ -24,12 +25,13 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 10] = [
+const SCENARIOS: [Scenario<Stage>; 11] = [
     scenario("rules", rules::run),
     scenario("public", public::run),
     scenario("unseen", unseen::run),
     scenario("stalled", stalled::run),
     scenario("long_epochs", |_| long_epochs::run()),
+    scenario("unattended", |_| unattended::run()),
     scenario("deleted", deleted::run),
     scenario("holders_killed", holders_killed::run),
     scenario("killed", killed::run),
