@@ -29,6 +29,22 @@ use super::{
     rounds::Rounds,
 };
 
+/// How far a walk is expected to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Not beyond a page.
+    Near,
+    /// On and on: with each page the one after it is read too.
+    Far,
+}
+
+impl Reach {
+    /// Over so many entries, of which a page has hundreds.
+    pub(super) const fn of(entries: usize) -> Self {
+        if entries < 500 { Self::Near } else { Self::Far }
+    }
+}
+
 /// The state of a bucket as of one version of its cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
@@ -205,7 +221,7 @@ impl Index {
         limit: usize,
     ) -> Result<Vec<(Place, Value)>, BucketError> {
         let mut found = Vec::new();
-        let mut walk = self.walk(&view.head.runs, from.max(prefix)).await?;
+        let mut walk = self.walk(&view.head.runs, from.max(prefix), Reach::of(limit)).await?;
         while found.len() < limit
             && let Some(entry) = walk.next_live().await?.filter(|(place, _)| place.starts_with(prefix))
         {
@@ -215,8 +231,8 @@ impl Index {
     }
 
     /// All runs of a state, to be walked from this place on.
-    pub(super) async fn walk(&self, runs: &[Run], from: &Place) -> Result<Walk<'_>, BucketError> {
-        let mut walk = Walk { cursors: runs.iter().map(|run| Cursor::new(self, run)).collect() };
+    pub(super) async fn walk(&self, runs: &[Run], from: &Place, reach: Reach) -> Result<Walk<'_>, BucketError> {
+        let mut walk = Walk { cursors: runs.iter().map(|run| Cursor::new(self, run, reach)).collect() };
         walk.seek(from).await?;
         Ok(walk)
     }
@@ -334,11 +350,12 @@ struct Cursor<'a> {
     above: Vec<(Arc<IndexPage>, usize, IndexRef)>,
     /// The leaf, and which of its entries is next.
     leaf: Option<(Arc<IndexPage>, usize)>,
+    reach: Reach,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(index: &'a Index, run: &Run) -> Self {
-        Self { index, blob: blob_of(run), root: run.root, above: Vec::new(), leaf: None }
+    fn new(index: &'a Index, run: &Run, reach: Reach) -> Self {
+        Self { index, blob: blob_of(run), root: run.root, above: Vec::new(), leaf: None, reach }
     }
 
     fn peek(&self) -> Option<&IndexEntry> {
@@ -364,8 +381,9 @@ impl<'a> Cursor<'a> {
 
     /// Goes down from this page to a leaf: to the place, or to the first entry.
     async fn descend(&mut self, mut at: IndexRef, place: Option<&Place>) -> Result<(), BucketError> {
+        let mut after = self.above.last().and_then(page_after);
         loop {
-            let page = self.index.page(&self.blob, at).await?;
+            let page = self.page(at, after.filter(|_| self.reach == Reach::Far)).await?;
             at = match &*page {
                 IndexPage::Leaf(leaf) => {
                     let next = place.map_or(0, |place| leaf.seek(place));
@@ -376,10 +394,18 @@ impl<'a> Cursor<'a> {
                     let which = place.map_or(0, |place| branch.seek(place));
                     let below = checked(branch.children()[which].page, at)?;
                     self.above.push((Arc::clone(&page), which + 1, at));
+                    after = self.above.last().and_then(page_after);
                     below
                 }
             };
         }
+    }
+
+    /// This page, while the one after it is read too: what is wrong with that shows when it is needed.
+    async fn page(&self, at: IndexRef, after: Option<IndexRef>) -> Result<Arc<IndexPage>, BucketError> {
+        let Some(after) = after else { return self.index.page(&self.blob, at).await };
+        let (page, _after) = futures::join!(self.index.page(&self.blob, at), self.index.page(&self.blob, after));
+        page
     }
 
     /// Where the leaf has no more entries, goes to the next one.
@@ -397,4 +423,10 @@ impl<'a> Cursor<'a> {
         }
         Ok(())
     }
+}
+
+/// The page that follows the one that a branch leads to.
+fn page_after((branch, which, at): &(Arc<IndexPage>, usize, IndexRef)) -> Option<IndexRef> {
+    let IndexPage::Branch(branch) = &**branch else { return None };
+    checked(branch.children().get(*which)?.page, *at).ok()
 }

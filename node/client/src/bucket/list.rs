@@ -2,7 +2,7 @@
 
 use ostrakon_proto::bucket::{MultipartId, ObjectInfo, Place, UploadInfo, Value};
 
-use super::{Bucket, BucketError};
+use super::{Bucket, BucketError, index::Reach};
 
 /// Which objects to list.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +124,9 @@ impl Bucket {
         let Some(from) = from.filter(|_| fold.limit > 0) else { return none(items, prefixes) };
         let index = &self.engine().index;
         let view = index.view().await?;
-        let mut walk = index.walk(&view.head.runs, (&from).max(&all)).await?;
+        // What is folded is passed over.
+        let reach = if fold.delimiter.is_empty() { Reach::of(fold.limit) } else { Reach::Near };
+        let mut walk = index.walk(&view.head.runs, (&from).max(&all), reach).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&all)) {
             let Some((key, found)) = item(place, value) else { continue };
             if items.len() + prefixes.len() == fold.limit {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use super::{
     BucketError,
     change::Change,
-    index::{Index, View},
+    index::{Index, Reach, View},
 };
 
 /// Bytes between who merges and who stores.
@@ -63,7 +63,8 @@ async fn write_run(
     Due { runs, is_last, .. }: Due,
     mut to: DuplexStream,
 ) -> Result<Option<WrittenRun>, BucketError> {
-    let (mut walk, mut writer, mut out) = (index.walk(&runs, &Place::first()).await?, RunWriter::new(0), Vec::new());
+    let (mut walk, mut writer, mut out) =
+        (index.walk(&runs, &Place::first(), Reach::Far).await?, RunWriter::new(0), Vec::new());
     while let Some(entry) = walk.next().await? {
         if is_last && entry.value.is_none() {
             continue;
