@@ -437,7 +437,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ostrakon_net::sim::{SimConfig, SimNetwork};
 
     use super::*;
@@ -445,7 +445,7 @@ mod tests {
     const HOLDER: Holder = Holder { provider: NodeId::new([1; 32]), live: true };
 
     /// So many columns, all on one holder.
-    fn columns(code: Code) -> Columns {
+    pub(crate) fn columns(code: Code) -> Columns {
         let info = ExtentInfo { extent: 0, code, column_len: 64 };
         let (peers, _requests) = SimNetwork::new(1, SimConfig::default()).join(NodeId::new([9; 32]));
         let wires = Wires { peers, workers: Workers::inline(), lines: Arc::default() };

@@ -181,3 +181,29 @@ impl Race {
         (0..n).map(|index| self.chunks.remove(&index)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::params::Code;
+
+    use super::*;
+    use crate::columns::tests::columns;
+
+    const LATE: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_column_that_gets_no_rival_is_looked_at_again_later() {
+        let columns = columns(Code { k: 1, n: 2 });
+        while columns.lose_race(1) {}
+        let begun = Arc::new(OnceLock::from(Instant::now()));
+        let mut race = Race { asked: [(0, begun)].into(), ..Race::default() };
+        tokio::time::advance(3 * LATE).await;
+        for _ in 0..3 {
+            assert!(race.next_late(LATE) <= Instant::now());
+            race.mark_late(&columns, LATE);
+            assert!(race.has_rested(), "it has no rival");
+            assert_eq!(race.next_late(LATE), Instant::now() + LATE);
+            tokio::time::advance(LATE).await;
+        }
+    }
+}
