@@ -146,7 +146,11 @@ impl From<Error> for BucketError {
 
 impl From<ChainError> for BucketError {
     fn from(error: ChainError) -> Self {
-        Error::from(error).into()
+        match error {
+            // Who lies is not asked again: others may respond later.
+            ChainError::InvalidProof { .. } => Self::Unavailable(error.to_string()),
+            error => Error::from(error).into(),
+        }
     }
 }
 
