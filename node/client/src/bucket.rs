@@ -25,6 +25,7 @@ mod object;
 mod pages;
 mod public;
 mod rounds;
+mod stale;
 mod upkeep;
 mod upload;
 
@@ -34,6 +35,7 @@ pub use error::BucketError;
 pub use list::{ListQuery, Listed, ListedObject, ListedUploads, UploadsQuery};
 pub use object::{Bucket, Condition, CopySource, Described, NewCopy, Put, PutDone};
 pub use public::{PublicObject, cid_of};
+pub use stale::noting_stale;
 pub use upkeep::{Checked, Compacted, Leases};
 pub use upload::{CompletePart, ListedPart, NewUpload};
 

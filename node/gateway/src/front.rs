@@ -28,7 +28,7 @@ use hyper::{
     header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN},
     http::request::Parts,
 };
-use ostrakon::bucket::Buckets;
+use ostrakon::bucket::{Buckets, noting_stale};
 use s3s::{HttpResponse, S3Error, S3ErrorCode, S3Result, path::S3Path, service::S3Service};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -90,17 +90,16 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
         Some(asked) => return front.public(asked, &parts, began).await,
         None => match front.unsigned(&parts, &host, bucket.as_deref()).await {
             Some(response) => response,
-            None => front.signed(parts, body, &trace).await,
+            None => {
+                let (response, is_stale) = noting_stale(front.signed(parts, body, &trace)).await;
+                let is_read = matches!(method, Method::GET | Method::HEAD);
+                if is_read && is_stale { marked_stale(response) } else { response }
+            }
         },
     };
     if let (Some(origin), Some(bucket), false) = (origin, &bucket, method == Method::OPTIONS) {
         let asked = HeaderMap::from_iter([(ORIGIN, origin)]);
         response.headers_mut().extend(front.origins.of_answer(bucket, &method, &asked).await);
-    }
-    if let (Some(bucket), &Method::GET | &Method::HEAD) = (&bucket, &method)
-        && front.buckets.is_stale(bucket).await
-    {
-        response.headers_mut().insert("x-ostrakon-stale", HeaderValue::from_static("true"));
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-amz-request-id", value);
@@ -109,6 +108,12 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     front.metrics.answered(operation, status, took.as_secs_f64());
     // Neither path nor query: keys are their owner's, and signatures are in queries.
     tracing::debug!(%id, operation, status, took_ms = %took.as_millis(), bucket = bucket.as_deref(), "answered");
+    response
+}
+
+/// The answer, with a word that others may have changed what it says.
+fn marked_stale(mut response: Response) -> Response {
+    response.headers_mut().insert("x-ostrakon-stale", HeaderValue::from_static("true"));
     response
 }
 

@@ -225,12 +225,6 @@ impl Buckets {
         }
     }
 
-    /// Whether what was read last, of the catalogue or of this bucket, may be outdated ([`Bucket::is_stale`]).
-    pub async fn is_stale(&self, name: &str) -> bool {
-        let open = self.inner.open.lock().await;
-        self.inner.catalogue.is_stale() || open.get(name).is_some_and(Bucket::is_stale)
-    }
-
     /// Deletes a bucket that has no objects and no uploads. What its account has returns to the owner.
     ///
     /// # Errors

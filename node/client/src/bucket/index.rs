@@ -27,6 +27,7 @@ use super::{
     depot::{Cell, Depot},
     pages::Pages,
     rounds::Rounds,
+    stale,
 };
 
 /// How far a walk is expected to go.
@@ -55,6 +56,14 @@ pub(super) struct View {
     pub(super) head: BucketHead,
 }
 
+/// What was read.
+#[derive(Clone)]
+struct Read {
+    view: Arc<View>,
+    /// Whether others may have changed it since.
+    is_stale: bool,
+}
+
 /// Reads the index of one bucket.
 pub(super) struct Index {
     pub(super) depot: Depot,
@@ -67,7 +76,7 @@ pub(super) struct Index {
     /// When it was asked for.
     checked: Mutex<Option<Instant>>,
     /// Questions for the newest state.
-    rounds: Rounds<Result<Arc<View>, BucketError>>,
+    rounds: Rounds<Result<Read, BucketError>>,
     /// How old a state may be that is read.
     max_stale: Duration,
     is_stale: AtomicBool,
@@ -87,20 +96,22 @@ impl Index {
         self.view_within(self.max_stale).await
     }
 
-    async fn ask(&self) -> Result<Arc<View>, BucketError> {
+    async fn ask(&self) -> Result<Read, BucketError> {
         let asked = Instant::now();
-        let cell = match self.newest_cell().await {
+        let stale = |view| Ok(Read { view, is_stale: true });
+        match self.newest_cell().await {
             // What any node proves is not older than what this process has seen.
             Err(BucketError::Unavailable(why)) => match self.depot.cell_as_known().await {
-                Err(BucketError::Unavailable(_)) if self.known().version > 0 => return Ok(self.known()),
-                Err(BucketError::Unavailable(_)) => return Err(BucketError::Unavailable(why)),
-                cell => cell?,
+                Err(BucketError::Unavailable(_)) if self.known().version > 0 => stale(self.known()),
+                Err(BucketError::Unavailable(_)) => Err(BucketError::Unavailable(why)),
+                cell => stale(self.view_of(cell?).await?),
             },
-            cell => cell?,
-        };
-        let view = self.view_of(cell).await?;
-        *lock(&self.checked) = Some(asked);
-        Ok(view)
+            cell => {
+                let view = self.view_of(cell?).await?;
+                *lock(&self.checked) = Some(asked);
+                Ok(Read { view, is_stale: false })
+            }
+        }
     }
 
     /// The newest state, for judging a change by it: an error where too few validators respond.
@@ -139,7 +150,13 @@ impl Index {
         let checked = *lock(&self.checked);
         match checked.filter(|checked| checked.elapsed() < age) {
             Some(_) => Ok(self.known()),
-            None => self.rounds.join(self.ask()).await,
+            None => {
+                let Read { view, is_stale } = self.rounds.join(self.ask()).await?;
+                if is_stale {
+                    stale::note();
+                }
+                Ok(view)
+            }
         }
     }
 

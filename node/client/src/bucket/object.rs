@@ -147,7 +147,8 @@ impl Bucket {
         self.public
     }
 
-    /// Whether what was read last may be outdated: too few validators responded to know what others have changed.
+    /// Whether what was read last may be outdated: too few validators responded to know what others have changed. Of
+    /// reads at the same time, [`super::noting_stale`] says which.
     pub fn is_stale(&self) -> bool {
         self.engine.index.is_stale()
     }

@@ -239,11 +239,13 @@ async fn without_a_quorum_reads_are_marked_and_nothing_is_written() {
     world.fault(world.nodes[0], Fault::Silent);
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert_eq!((get(&bucket, "a").await, bucket.is_stale()), (b"hello".to_vec(), true));
+    assert_eq!(noting_stale(get(&bucket, "a")).await, (b"hello".to_vec(), true));
     let refused = bucket.put("b", Put::new(&b"x"[..])).await.expect_err("nobody would agree on it");
     assert!(matches!(refused, BucketError::Unavailable(_)), "{refused}");
     world.heal();
     put(&bucket, "b", b"again").await;
     assert_eq!((get(&bucket, "b").await, bucket.is_stale()), (b"again".to_vec(), false));
+    assert_eq!(noting_stale(get(&bucket, "b")).await, (b"again".to_vec(), false));
 }
 
 /// An object of two parts is overwritten while it is read, and the ledger forgets where its parts were.
