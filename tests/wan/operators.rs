@@ -1,6 +1,6 @@
 //! A network of several operators, by the commands of the README's section "A network of several operators" alone: six
-//! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, and one moves to another address. Then n-k of
-//! those that hold a file die, and it is read.
+//! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, and one moves to another address.
+//! Then n-k of those that hold a file die, and it is read.
 
 use std::{
     fs,
@@ -70,8 +70,8 @@ pub(crate) fn run() -> Result<String> {
     operators.push(late);
     survives(&world, &mut operators)?;
     Ok(format!(
-        "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late with {paid} obols that it \
-         asked for; one moved with its validator; four of seven killed, and the file read"
+        "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late \
+         with {paid} obols that it asked for; one moved with its validator; four of seven killed, and the file read"
     ))
 }
 

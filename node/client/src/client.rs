@@ -110,8 +110,9 @@ impl Client {
         &self.received
     }
 
-    /// Closes all connections of this client and its clones, which are of no use after it. A program that ends calls this
-    /// last: a node that is not told holds memory for the connection until it times out. Takes half a second at most.
+    /// Closes all connections of this client and its clones, which cannot be used any more. A program that ends calls
+    /// this last: a node that is not told holds memory for the connection until it times out. Takes half a second at
+    /// most.
     pub async fn close(&self) {
         self.peers.leave().await;
     }

@@ -36,8 +36,8 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
     /// without connections ignores it.
     fn reconnect(&self, _node: NodeId) {}
 
-    /// Closes all connections, and waits until the other nodes are told; later calls fail. A network without connections
-    /// ignores it.
+    /// Closes all connections, and waits until the other nodes are told; later calls fail. A network without
+    /// connections ignores it.
     fn leave(&self) -> BoxFuture<'static, ()> {
         Box::pin(future::ready(()))
     }

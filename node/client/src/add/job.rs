@@ -329,7 +329,7 @@ impl<'a> Job<'a> {
                     let reason = format!("claims to have stored {} of {} bytes", taken.next, started.reserve);
                     break Err(Unopened { reason, busy: false });
                 }
-                // A connection that ends at once may be one that the holder had no memory for: the next may be over TCP.
+                // The holder may have had no memory for the connection: the next one may be over TCP.
                 Err(error)
                     if (error.is_refused_as(RefusalCode::Busy) || matches!(error.failure, Failure::Closed(_)))
                         && awake::now() < retry_until =>

@@ -104,7 +104,7 @@ mod tests {
 
     const BLOCK: Duration = Duration::from_secs(1);
 
-    /// What so many cost who wait for the next block at once, in bytes that are received.
+    /// Bytes that are received for so many who wait for the next block together.
     async fn cost(client: &Client, count: usize) -> u64 {
         let bytes = || client.received().by_protocol().find(|(protocol, _)| *protocol == "chain");
         let before = bytes().map_or(0, |(_, bytes)| bytes);
