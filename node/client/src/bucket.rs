@@ -8,6 +8,7 @@
 //! Not here: HTTP and XML (`ostrakon-gateway`), and the formats (`ostrakon_proto::bucket`).
 
 mod account;
+mod beginning;
 mod blobs;
 mod catalogue;
 mod change;

@@ -24,6 +24,7 @@ use tokio::{
 
 use super::{
     BucketError,
+    beginning::Beginnings,
     change::{Change, Done},
     contest::Contest,
     depot::{Commit, Depot},
@@ -39,8 +40,6 @@ pub(super) type Body<'a> = Pin<Box<dyn AsyncRead + Send + 'a>>;
 const QUEUE: usize = 1_024;
 /// Changes in one batch.
 const CHANGES: usize = 1_024;
-/// KiB of bodies that wait for a batch, or are written into one.
-const WAITING_KIB: usize = 64 * 1024;
 /// How long a change is tried while others move the cell.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Batches on their way at most: more would be smaller ones, in more transactions.
@@ -54,8 +53,7 @@ const GATHER: Duration = Duration::from_millis(4);
 pub(super) struct Engine {
     pub(super) index: Arc<Index>,
     queue: mpsc::Sender<Job>,
-    /// Memory for bodies that wait.
-    pub(super) bodies: Arc<Semaphore>,
+    pub(super) beginnings: Beginnings,
 }
 
 /// A change, and who waits for it.
@@ -80,7 +78,7 @@ impl Engine {
             is_merging: Arc::default(),
         };
         tokio::spawn(Arc::new(writer).run(jobs, again));
-        Self { index, queue, bodies: Arc::new(Semaphore::new(WAITING_KIB)) }
+        Self { index, queue, beginnings: Beginnings::new() }
     }
 
     /// Makes a change; returns once it is final. Dropping this does not undo it.

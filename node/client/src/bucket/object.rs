@@ -19,6 +19,7 @@ use tokio_util::io::StreamReader;
 
 use super::{
     BucketError, Computed,
+    beginning::{Beginning, INLINE},
     change::{Change, Content, Done, NewBytes, ObjectVersion, cut, no_key},
     digest::{Digested, Digests},
     engine::{Body, Engine},
@@ -30,8 +31,6 @@ use crate::ipfs::Cid;
 const KEY_MAX: usize = 1024;
 /// Pieces of an object that are opened concurrently.
 const OPENED: usize = 32;
-/// A body of at most this many bytes is written into a batch.
-const INLINE: u64 = 1024 * 1024;
 
 /// A bucket that is open. Cheap to clone; clones write together.
 #[derive(Clone)]
@@ -328,21 +327,15 @@ impl Bucket {
                 if is_large { stands.await } else { Ok(()) }
             })
         });
-        let kib = size.unwrap_or(INLINE).min(INLINE) / 1024 + 1;
-        let memory =
-            Arc::clone(&self.engine.bodies).acquire_many_owned(u32::try_from(kib).expect("a MiB at most")).await;
-        let mut first = Vec::new();
-        (&mut body).take(INLINE + 1).read_to_end(&mut first).await.map_err(BucketError::of_body)?;
-        let is_small = u64::try_from(first.len()).is_ok_and(|bytes| bytes <= INLINE);
-        let (memory, content) = if is_small {
-            (memory.ok(), Content::Inline(first.into()))
-        } else {
-            drop(memory);
-            let depot = &self.engine.index.depot;
-            let salt = depot.random();
-            let whole = Box::pin(io::Cursor::new(first).chain(body));
-            let stored = depot.store(whole, size, self.engine.index.secret.blob_key(&salt)).await?;
-            (None, Content::Stored(Arc::new(stored), salt))
+        let (memory, content) = match self.engine.beginnings.read(&mut body, size).await? {
+            Beginning::Small(bytes, memory) => (memory, Content::Inline(bytes.into())),
+            Beginning::Large(first) => {
+                let depot = &self.engine.index.depot;
+                let salt = depot.random();
+                let whole = Box::pin(io::Cursor::new(first).chain(body));
+                let stored = depot.store(whole, size, self.engine.index.secret.blob_key(&salt)).await?;
+                (None, Content::Stored(Arc::new(stored), salt))
+            }
         };
         let Computed { md5, checksums, leaves, .. } = told.await.expect("the body was read to its end");
         Ok((memory, NewBytes { content, md5, checksum: checksums.into_iter().next(), leaves }))
