@@ -332,6 +332,11 @@ impl Actor {
 
     /// Dials the addresses that are due, and concludes when none are left.
     fn advance(&mut self, peer: PeerId) {
+        if self.dials.has(peer) {
+            // The attempt may have begun before the node's new addresses were known.
+            let plain = self.addresses(peer).into_iter().filter(|address| !is_named(address)).collect();
+            self.dials.learned(peer, plain, Instant::now());
+        }
         while let Some(addresses) = self.dials.next_batch(peer, Instant::now()) {
             // A port of its own: reusing the listening one fails when a connection to the same place has just closed.
             let options = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::Disconnected);

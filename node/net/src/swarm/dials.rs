@@ -193,6 +193,13 @@ impl Dials {
         attempt.is_some_and(|attempt| !attempt.searching && now.duration_since(attempt.began) >= SEARCH_AFTER)
     }
 
+    /// The node has these addresses now: those that are new are dialed next, by the attempt that began without them.
+    pub(super) fn learned(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.learn(addresses, now);
+        }
+    }
+
     /// The search has come upon these addresses: those that are new are dialed next.
     pub(super) fn found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
         if let Some(attempt) = self.attempts.get_mut(&peer).filter(|attempt| attempt.searching) {
@@ -375,6 +382,19 @@ mod tests {
         assert_eq!(dials.next_batch(peer, now + SEARCH_AFTER), Some(new));
         dials.found(peer, both, now + SEARCH_AFTER);
         assert_eq!(dials.next_batch(peer, now + 2 * SEARCH_AFTER), None, "each is dialed once");
+    }
+
+    #[test]
+    fn an_attempt_goes_on_to_what_is_learned_while_it_fails() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        let [old, new] = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"].map(|text| addresses(&[text]));
+        dials.begin(peer, old.clone(), now);
+        assert_eq!(dials.next_batch(peer, now), Some(old.clone()));
+        dials.dialing(peer, ConnectionId::new_unchecked(1));
+        assert!(dials.failed(peer, ConnectionId::new_unchecked(1), &DialError::Aborted, now));
+        dials.learned(peer, [new.clone(), old].concat(), now);
+        assert_eq!(dials.end_if_failed(peer, now), None);
+        assert_eq!(dials.next_batch(peer, now), Some(new));
     }
 
     #[test]
