@@ -46,7 +46,7 @@ struct Placed {
 pub(crate) fn run(seed: u64) -> Result<String> {
     let (binaries, mut rng) = (Binaries::find()?, SeededRng::new(seed));
     let link = Link { delay: Duration::from_millis(5), ..Link::default() };
-    let mut places = Places::new(81, NODES)?;
+    let mut places = Places::new(83, NODES)?;
     let sites = [places.router.place("g0")?, places.router.place("g1")?];
     sites.iter().for_each(|site| places.router.set(site, link));
     let (owner, node) = (distant::key("owner", 0), (binaries.node.as_path(), binaries.directory()?));
