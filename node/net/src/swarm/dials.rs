@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_goes_on_to_what_is_learned_while_it_fails() {
+    fn an_attempt_continues_with_what_is_learned_while_it_fails() {
         let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
         let [old, new] = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"].map(|text| addresses(&[text]));
         dials.begin(peer, old.clone(), now);
