@@ -24,7 +24,7 @@ mod redact;
 mod target;
 mod time;
 
-use args::{Cli, Global};
+use args::{Cli, Command, Global};
 use cmd::Home;
 use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
@@ -54,45 +54,49 @@ fn main() -> ExitCode {
 /// How long a command that does not react to a signal, because it waits for a person to type, may continue.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.
+/// Runs the command, and closes its connections.
 fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
     let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
-        if cli.command.drains() {
-            let result = cmd::run(cli.command, &home, out).await.map_err(Ending::Failed);
-            home.close().await;
-            return result;
-        }
-        let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
-        let (send, receive) = oneshot::channel();
-        let listening = tokio::spawn(async move {
-            let signal = signal.await;
-            let _ = send.send(signal);
-            tokio::time::sleep(GRACE).await;
-            #[expect(clippy::exit, reason = "what does not react to a signal cannot be ended in any other way")]
-            std::process::exit(i32::from(signal.exit_code()));
-        });
-        let mut command = Box::pin(cmd::run(cli.command, &home, out));
-        let result = tokio::select! {
-            biased;
-            Ok(signal) = receive => {
-                // It reacts: cleaning up may take longer.
-                listening.abort();
-                Err(Ending::Interrupted(signal))
-            }
-            done = &mut command => done.map_err(Ending::Failed),
-        };
-        drop(command);
-        if result.is_err() {
-            home.settle().await;
-        }
+        let result = command(cli.command, &home, out).await;
         home.close().await;
         result
     });
     // A read from stdin cannot be cancelled: it must not hold up a command that has ended.
     runtime.shutdown_background();
+    result
+}
+
+/// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.
+async fn command(command: Command, home: &Home, out: &Output) -> Result<(), Ending> {
+    if command.drains() {
+        return cmd::run(command, home, out).await.map_err(Ending::Failed);
+    }
+    let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
+    let (send, receive) = oneshot::channel();
+    let listening = tokio::spawn(async move {
+        let signal = signal.await;
+        let _ = send.send(signal);
+        tokio::time::sleep(GRACE).await;
+        #[expect(clippy::exit, reason = "what does not react to a signal cannot be ended in any other way")]
+        std::process::exit(i32::from(signal.exit_code()));
+    });
+    let mut command = Box::pin(cmd::run(command, home, out));
+    let result = tokio::select! {
+        biased;
+        Ok(signal) = receive => {
+            // It reacts: cleaning up may take longer.
+            listening.abort();
+            Err(Ending::Interrupted(signal))
+        }
+        done = &mut command => done.map_err(Ending::Failed),
+    };
+    drop(command);
+    if result.is_err() {
+        home.settle().await;
+    }
     result
 }
 

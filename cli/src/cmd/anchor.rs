@@ -47,7 +47,7 @@ async fn create(AnchorCreate { file, output }: AnchorCreate, home: &Home, out: &
         return Err(usage(format!("{} exists: choose another file with -o", path.display())));
     }
     let profile = home.profile()?;
-    let client = profile.connect()?;
+    let client = home.connect()?;
     let progress = Progress::waiting("anchoring", out);
     let included = client.anchor(hash).on_event(progress.listener(out)).await?;
     let proof = client.chain().anchor_proof(profile.genesis(), included).await?;

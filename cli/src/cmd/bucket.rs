@@ -99,7 +99,7 @@ pub(crate) async fn run(command: BucketCommand, home: &Home, out: &Output) -> cr
         BucketCommand::Renew { name } => {
             let leases = buckets.open(&name).await?.renew().await?;
             let Leases { objects, extended, earliest_end, .. } = leases;
-            let until = earliest_end.map_or_else(String::new, |end| format!("; the first lease ends in epoch {end}"));
+            let until = earliest_end.map_or_else(String::new, |end| format!("; the first lease ends with epoch {end}"));
             out.answer(&leases, |_| format!("extended the leases of {extended} extents, of {objects} objects{until}"))?;
         }
         BucketCommand::Compact { name } => {
@@ -153,7 +153,7 @@ fn checked_text(checked: &Checked, paint: Paint) -> String {
         ("their bytes", bytes_text(*bytes)),
         ("stored as", format!("{stored_objects} objects of the network, of {}", bytes_text(*stored_bytes))),
         ("in escrow", format!("{escrow} obols")),
-        ("paid until", earliest_end.map_or_else(|| "-".to_owned(), |end| format!("epoch {end}, the first of them"))),
+        ("first lease ends", earliest_end.map_or_else(|| "-".to_owned(), |end| format!("with epoch {end}"))),
         ("problems", if problems.is_empty() { "none".to_owned() } else { problems.join("\n") }),
     ]);
     table.render(paint)

@@ -43,7 +43,7 @@ async fn create(
 ) -> crate::Result<()> {
     let object = object.link(home).await?.object;
     let profile = home.public()?;
-    let client = profile.connect()?;
+    let client = home.reader()?;
     let certificate = client.chain().certificate(profile.genesis(), object).await?;
     let committed = certificate.verify(profile.genesis())?;
     let file = output.unwrap_or_else(|| format!("{object}.cert").into());

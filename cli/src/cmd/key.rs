@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use ostrakon::{
-    AccountId, Backup, Cost, Error, ErrorKind, Keypair, MissingObjects, Passphrase, Profile, Protection, PublicProfile,
-    Seed, key_file,
+    AccountId, Backup, Client, Cost, Error, ErrorKind, Keypair, MissingObjects, Passphrase, Profile, Protection,
+    PublicProfile, Seed, key_file,
 };
 use serde::Serialize;
 
@@ -125,7 +125,10 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
     let profile = backup.restore(&dir, &protection)?;
     let made = time::of_ms(backup.time_ms());
     out.words(&format!("restored the profile {} with {}, as of {made}", dir.display(), links(backup.objects().len())));
-    let ledger = match missing(profile.public()).await {
+    let client = profile.public().connect()?;
+    let compared = missing(&client, profile.public()).await;
+    client.close().await;
+    let ledger = match compared {
         Ok(ledger) => Some(ledger),
         Err(error) => {
             let message = exit::message(&error);
@@ -141,12 +144,12 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
 
 async fn check(home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.public()?;
-    let ledger = missing(&profile).await?;
+    let ledger = missing(&home.reader()?, &profile).await?;
     CheckObject::new(&profile, profile.objects().ids()?.len(), Some(ledger)).answer(out)
 }
 
-async fn missing(profile: &PublicProfile) -> crate::Result<MissingObjects> {
-    let (client, known) = (profile.connect()?, profile.objects().ids()?);
+async fn missing(client: &Client, profile: &PublicProfile) -> crate::Result<MissingObjects> {
+    let known = profile.objects().ids()?;
     Ok(client.missing_objects(profile.account(), &known).await?)
 }
 

@@ -75,9 +75,8 @@ pub(crate) async fn object(name: &NameOf, home: &Home) -> crate::Result<ObjectId
 
 /// The account of the name, the block as of which it was read, and its record.
 async fn look(name: &NameOf, home: &Home) -> crate::Result<(AccountId, Height, NameRecord)> {
-    let profile = home.public()?;
-    let owner = name.owner.unwrap_or_else(|| profile.account());
-    let (height, found) = profile.connect()?.chain().name(owner, &name.word).await?;
+    let owner = name.owner.map_or_else(|| home.public().map(|profile| profile.account()), Ok)?;
+    let (height, found) = home.reader()?.chain().name(owner, &name.word).await?;
     let none = || format!("name {} of {owner} is not set as of block {height} (proven)", name.word);
     Ok((owner, height, found.ok_or_else(|| Error::new(ErrorKind::NotFound, none()))?))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> crate::Resu
     }
     let key_destroyed = objects.forget(&cid)?;
     let progress = Progress::waiting("releasing", out);
-    let released = profile.connect()?.release(cid).on_event(progress.listener(out)).await;
+    let released = home.connect()?.release(cid).on_event(progress.listener(out)).await;
     drop(progress);
     let released = released.map_err(|error| match key_destroyed {
         true => error.context(format_args!(

@@ -50,9 +50,8 @@ pub(crate) async fn run(command: Wallet, home: &Home, out: &Output) -> crate::Re
 }
 
 async fn balance(home: &Home, out: &Output) -> crate::Result<()> {
-    let profile = home.public()?;
-    let (client, address) = (profile.connect()?, profile.account());
-    let account = client.chain().account(address).await?;
+    let address = home.public()?.account();
+    let account = home.reader()?.chain().account(address).await?;
     out.answer(&Balance { address, account, micro: account.balance.0 }, |_| format!("{} obols", account.balance))?;
     Ok(())
 }

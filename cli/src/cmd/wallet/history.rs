@@ -31,7 +31,7 @@ struct Listing {
 pub(crate) async fn run(args: History, home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.public()?;
     let account = args.account.unwrap_or_else(|| profile.account());
-    let client = profile.connect()?;
+    let client = home.reader()?;
     client.chain().head().await?;
     let activity = client.chain().activity(account, args.before, usize::from(args.limit)).await?;
     let listing = Listing { account, activity };
