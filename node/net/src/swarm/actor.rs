@@ -41,8 +41,6 @@ use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetM
 const TICK: Duration = Duration::from_millis(250);
 /// How long connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// How long after that QUIC may take to tell the other nodes: a connection counts as closed before that is sent.
-const QUIC_GOODBYE: Duration = Duration::from_millis(20);
 
 /// The swarm, and its calls and connections in progress.
 pub(super) struct Actor {
@@ -128,7 +126,6 @@ impl Actor {
     /// Closes all connections, so that other nodes need not wait for a timeout.
     async fn leave(&mut self) {
         self.commands.close();
-        let over_quic = self.remotes.values().any(|remote| !is_tcp(remote));
         let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
         for peer in connected {
             // Only fails when the connection is gone already.
@@ -140,9 +137,6 @@ impl Actor {
             }
         };
         let _late = time::timeout(GOODBYE, all_closed).await;
-        if over_quic {
-            time::sleep(QUIC_GOODBYE).await;
-        }
     }
 
     fn on_call(&mut self, call: Call) {
