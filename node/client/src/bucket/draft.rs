@@ -10,7 +10,7 @@ use ostrakon_proto::{
 
 use super::{
     BucketError,
-    index::{Index, Reach, View},
+    index::{Distance, Index, View},
 };
 use crate::add::Uploaded;
 
@@ -79,7 +79,7 @@ impl<'a> Draft<'a> {
     /// All that is at places of this prefix, in order.
     pub(super) async fn all(&self, prefix: &Place) -> Result<Vec<(Place, Value)>, BucketError> {
         let mut found: BTreeMap<Place, Option<Value>> = BTreeMap::new();
-        let mut walk = self.index.walk(&self.view.head.runs, prefix, Reach::Near).await?;
+        let mut walk = self.index.walk(&self.view.head.runs, prefix, Distance::Near).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(prefix)) {
             found.insert(place, Some(value));
         }
@@ -180,7 +180,7 @@ impl<'a> Draft<'a> {
         }
         let runs: Vec<Run> = self.runs.drain(..newest).collect();
         runs.iter().for_each(|run| self.count_run(run, -1));
-        let mut walk = self.index.walk(&runs, &Place::first(), Reach::Far).await?;
+        let mut walk = self.index.walk(&runs, &Place::first(), Distance::Far).await?;
         let mut entries = Vec::new();
         while let Some(entry) = walk.next().await? {
             entries.push(entry);

@@ -32,14 +32,14 @@ use super::{
 
 /// How far a walk is expected to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum Distance {
     /// Not beyond a page.
     Near,
     /// On and on: with each page the one after it is read too.
     Far,
 }
 
-impl Reach {
+impl Distance {
     /// Over so many entries, of which a page has hundreds.
     pub(super) const fn of(entries: usize) -> Self {
         if entries < 500 { Self::Near } else { Self::Far }
@@ -238,7 +238,7 @@ impl Index {
         limit: usize,
     ) -> Result<Vec<(Place, Value)>, BucketError> {
         let mut found = Vec::new();
-        let mut walk = self.walk(&view.head.runs, from.max(prefix), Reach::of(limit)).await?;
+        let mut walk = self.walk(&view.head.runs, from.max(prefix), Distance::of(limit)).await?;
         while found.len() < limit
             && let Some(entry) = walk.next_live().await?.filter(|(place, _)| place.starts_with(prefix))
         {
@@ -248,8 +248,8 @@ impl Index {
     }
 
     /// All runs of a state, to be walked from this place on.
-    pub(super) async fn walk(&self, runs: &[Run], from: &Place, reach: Reach) -> Result<Walk<'_>, BucketError> {
-        let mut walk = Walk { cursors: runs.iter().map(|run| Cursor::new(self, run, reach)).collect() };
+    pub(super) async fn walk(&self, runs: &[Run], from: &Place, distance: Distance) -> Result<Walk<'_>, BucketError> {
+        let mut walk = Walk { cursors: runs.iter().map(|run| Cursor::new(self, run, distance)).collect() };
         walk.seek(from).await?;
         Ok(walk)
     }
@@ -367,12 +367,12 @@ struct Cursor<'a> {
     above: Vec<(Arc<IndexPage>, usize, IndexRef)>,
     /// The leaf, and which of its entries is next.
     leaf: Option<(Arc<IndexPage>, usize)>,
-    reach: Reach,
+    distance: Distance,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(index: &'a Index, run: &Run, reach: Reach) -> Self {
-        Self { index, blob: blob_of(run), root: run.root, above: Vec::new(), leaf: None, reach }
+    fn new(index: &'a Index, run: &Run, distance: Distance) -> Self {
+        Self { index, blob: blob_of(run), root: run.root, above: Vec::new(), leaf: None, distance }
     }
 
     fn peek(&self) -> Option<&IndexEntry> {
@@ -400,7 +400,7 @@ impl<'a> Cursor<'a> {
     async fn descend(&mut self, mut at: IndexRef, place: Option<&Place>) -> Result<(), BucketError> {
         let mut after = self.above.last().and_then(page_after);
         loop {
-            let page = self.page(at, after.filter(|_| self.reach == Reach::Far)).await?;
+            let page = self.page(at, after.filter(|_| self.distance == Distance::Far)).await?;
             at = match &*page {
                 IndexPage::Leaf(leaf) => {
                     let next = place.map_or(0, |place| leaf.seek(place));

@@ -2,7 +2,7 @@
 
 use ostrakon_proto::bucket::{MultipartId, ObjectInfo, Place, UploadInfo, Value};
 
-use super::{Bucket, BucketError, index::Reach};
+use super::{Bucket, BucketError, index::Distance};
 
 /// Which objects to list.
 #[derive(Clone, Debug, Default)]
@@ -125,8 +125,8 @@ impl Bucket {
         let index = &self.engine().index;
         let view = index.view().await?;
         // What is folded is passed over.
-        let reach = if fold.delimiter.is_empty() { Reach::of(fold.limit) } else { Reach::Near };
-        let mut walk = index.walk(&view.head.runs, (&from).max(&all), reach).await?;
+        let distance = if fold.delimiter.is_empty() { Distance::of(fold.limit) } else { Distance::Near };
+        let mut walk = index.walk(&view.head.runs, (&from).max(&all), distance).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&all)) {
             let Some((key, found)) = item(place, value) else { continue };
             if items.len() + prefixes.len() == fold.limit {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use super::{
     BucketError,
     change::Change,
-    index::{Index, Reach, View},
+    index::{Distance, Index, View},
 };
 
 /// Bytes between who merges and who stores.
@@ -64,7 +64,7 @@ async fn write_run(
     mut to: DuplexStream,
 ) -> Result<Option<WrittenRun>, BucketError> {
     let (mut walk, mut writer, mut out) =
-        (index.walk(&runs, &Place::first(), Reach::Far).await?, RunWriter::new(0), Vec::new());
+        (index.walk(&runs, &Place::first(), Distance::Far).await?, RunWriter::new(0), Vec::new());
     while let Some(entry) = walk.next().await? {
         if is_last && entry.value.is_none() {
             continue;

@@ -16,7 +16,7 @@ use super::{
     Bucket, BucketError, Condition, ListedUploads, Put, UploadsQuery,
     change::{Change, Content, Done},
     draft::BODIES,
-    index::{Reach, View},
+    index::{Distance, View},
     merge,
 };
 
@@ -150,7 +150,7 @@ impl Bucket {
         let mut counted: BTreeMap<Blob, u64> = BTreeMap::new();
         let mut count = |blob: Blob, bytes: u64| *counted.entry(blob).or_default() += bytes;
         view.head.runs.iter().for_each(|run| count(run.blob.unwrap_or(Blob::OWN), run.bytes));
-        let mut walk = index.walk(&view.head.runs, &Place::first(), Reach::Far).await?;
+        let mut walk = index.walk(&view.head.runs, &Place::first(), Distance::Far).await?;
         while let Some((_, value)) = walk.next_live().await? {
             // An empty part keeps nothing in use.
             value.pieces().iter().filter(|piece| piece.length > 0).for_each(|piece| count(piece.blob, piece.length));
@@ -216,7 +216,7 @@ impl Bucket {
 
     async fn used_in(&self, view: &View) -> Result<Vec<Used>, BucketError> {
         let (index, blobs, mut used) = (&self.engine().index, Place::blobs(), Vec::new());
-        let mut walk = index.walk(&view.head.runs, &blobs, Reach::Far).await?;
+        let mut walk = index.walk(&view.head.runs, &blobs, Distance::Far).await?;
         while let Some((place, value)) = walk.next_live().await?.filter(|(place, _)| place.starts_with(&blobs)) {
             let (Some(object), Value::Blob(info)) = (place.blob_of(), value) else { continue };
             used.push((Blob { object, salt: info.salt }, info));
@@ -267,7 +267,8 @@ impl Bucket {
     ) -> Result<(Vec<Change>, Option<Place>), BucketError> {
         let index = &self.engine().index;
         let view = index.view().await?;
-        let (mut walk, mut changes, mut bytes) = (index.walk(&view.head.runs, from, Reach::Far).await?, Vec::new(), 0);
+        let (mut walk, mut changes, mut bytes) =
+            (index.walk(&view.head.runs, from, Distance::Far).await?, Vec::new(), 0);
         while let Some((place, value)) = walk.next_live().await? {
             if !value.pieces().iter().any(|piece| piece.length > 0 && sparse.contains(&piece.blob)) {
                 continue;
