@@ -1,8 +1,7 @@
 //! A gateway that runs, and scripts that talk to it.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -59,12 +58,7 @@ impl Gateway {
 
     /// Its whole answer to whether it is ready.
     pub(crate) fn readiness(&self) -> Result<String> {
-        let mut stream = TcpStream::connect(self.address())?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        self.process.readiness()
     }
 
     /// Kills it, and starts it again at the same address.

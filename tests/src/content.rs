@@ -87,17 +87,6 @@ pub fn interesting_sizes(k: u8) -> Vec<Size> {
     sizes
 }
 
-#[test]
-fn content_is_the_same_for_the_same_seed() {
-    assert_eq!(random(7, 100), random(7, 100));
-    assert_ne!(random(7, 100), random(8, 100));
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("file");
-    let size = CHUNK + 1;
-    let hash = write_file(&path, 7, size as u64).expect("written");
-    assert_eq!(hash, hash_file(&path).expect("read"));
-    assert_eq!(hash, blake3::hash(&random(7, size)));
-}
 /// All files in a directory and those below it, without following links.
 ///
 /// # Errors
@@ -116,4 +105,16 @@ pub fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+#[test]
+fn content_is_the_same_for_the_same_seed() {
+    assert_eq!(random(7, 100), random(7, 100));
+    assert_ne!(random(7, 100), random(8, 100));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    let size = CHUNK + 1;
+    let hash = write_file(&path, 7, size as u64).expect("written");
+    assert_eq!(hash, hash_file(&path).expect("read"));
+    assert_eq!(hash, blake3::hash(&random(7, size)));
 }

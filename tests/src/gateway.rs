@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::{process::without_profile, router::Site};
+use crate::{process::without_profile, router::Site, scrape};
 
 /// What the command prints once it listens.
 #[derive(Debug, Deserialize)]
@@ -57,6 +57,14 @@ impl GatewayProcess {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its whole answer to whether it is ready.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn readiness(&self) -> Result<String> {
+        scrape::ask(self.address, "GET /readyz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
     }
 
     /// Its process id.

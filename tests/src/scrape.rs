@@ -134,11 +134,11 @@ impl Buckets {
 /// # Errors
 /// When there is no connection, or it does not end in time.
 pub fn ask(address: SocketAddr, request: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("the metrics' address refuses")?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("the address refuses")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).context("the answer with the metrics does not end")?;
+    stream.read_to_string(&mut answer).context("the answer does not end")?;
     Ok(answer)
 }
 

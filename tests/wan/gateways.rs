@@ -3,8 +3,7 @@
 //! that are marked as possibly outdated.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -120,11 +119,6 @@ impl Placed {
 
     /// Whether it says that it is ready.
     fn is_ready(&self) -> Result<bool> {
-        let mut stream = TcpStream::connect(self.process.address())?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200 "))
+        Ok(self.process.readiness()?.starts_with("HTTP/1.1 200 "))
     }
 }
