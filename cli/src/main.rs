@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
@@ -24,7 +25,7 @@ mod redact;
 mod target;
 mod time;
 
-use args::{Cli, Command, Global};
+use args::{Cli, Global};
 use cmd::Home;
 use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
@@ -60,7 +61,12 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
     let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
-        let result = command(cli.command, &home, out).await;
+        let drains = cli.command.drains();
+        let work = Box::pin(cmd::run(cli.command, &home, out));
+        let result = if drains { work.await.map_err(Ending::Failed) } else { until_signal(work).await };
+        if result.is_err() {
+            home.settle().await;
+        }
         home.close().await;
         result
     });
@@ -69,11 +75,8 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     result
 }
 
-/// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.
-async fn command(command: Command, home: &Home, out: &Output) -> Result<(), Ending> {
-    if command.drains() {
-        return cmd::run(command, home, out).await.map_err(Ending::Failed);
-    }
+/// Works until the end, or until a signal: then the work is dropped, so that it cleans up.
+async fn until_signal(work: impl Future<Output = Result<()>>) -> Result<(), Ending> {
     let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
     let (send, receive) = oneshot::channel();
     let listening = tokio::spawn(async move {
@@ -83,21 +86,16 @@ async fn command(command: Command, home: &Home, out: &Output) -> Result<(), Endi
         #[expect(clippy::exit, reason = "what does not react to a signal cannot be ended in any other way")]
         std::process::exit(i32::from(signal.exit_code()));
     });
-    let mut command = Box::pin(cmd::run(command, home, out));
-    let result = tokio::select! {
+    let mut work = pin!(work);
+    tokio::select! {
         biased;
         Ok(signal) = receive => {
-            // It reacts: cleaning up may take longer.
+            // It reacts: cleaning up, when the work is dropped, may take longer.
             listening.abort();
             Err(Ending::Interrupted(signal))
         }
-        done = &mut command => done.map_err(Ending::Failed),
-    };
-    drop(command);
-    if result.is_err() {
-        home.settle().await;
+        done = &mut work => done.map_err(Ending::Failed),
     }
-    result
 }
 
 /// What clap found: help and version go to stdout; a wrong command line is a failure, and under `--json` its object.

@@ -212,30 +212,28 @@ async fn run_lane(
     result
 }
 
-/// Sends one chunk when the line has space for it.
+/// Sends one chunk, when the line has space for it, until it is stored, refused, or the holder is gone.
 async fn deliver(way: &Way, upload: Upload, piece: Piece, (shared, lane): (&SharedPace, usize)) -> Result<u64, String> {
     let bytes = piece.bytes.len();
     let begun = || lock(&shared.pace).send(lane, awake::now());
-    let stored = way.lines.up.carry(bytes, send_chunk(way, upload, &piece), begun, Result::is_ok).await;
+    let sending = async {
+        let (mut attempts, busy_until) = (0, awake::now() + BUSY_MAX);
+        loop {
+            way.sent.fetch_add(u64::try_from(bytes).expect("a chunk"), Ordering::Relaxed);
+            let chunk = put::chunk(upload.id, piece.offset, piece.bytes.clone());
+            match ask(way.peers.as_ref(), upload.provider, chunk).await {
+                Ok(next) => return Ok(next),
+                // That it makes no progress while others do is noticed elsewhere.
+                Err(error) if error.is_refused_as(RefusalCode::Busy) && awake::now() < busy_until => {}
+                Err(error) if error.is_disconnected() && attempts < ATTEMPTS => attempts += 1,
+                Err(error) => return Err(error.failure.to_string()),
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    let stored = way.lines.up.carry(bytes, sending, begun, Result::is_ok).await;
     if stored.is_ok() {
         shared.change(|pace| pace.store(lane, bytes, awake::now()));
     }
     stored
-}
-
-/// Sends one chunk until it is stored, refused, or the holder is gone.
-async fn send_chunk(way: &Way, upload: Upload, piece: &Piece) -> Result<u64, String> {
-    let (mut attempts, busy_until) = (0, awake::now() + BUSY_MAX);
-    loop {
-        way.sent.fetch_add(u64::try_from(piece.bytes.len()).expect("a chunk"), Ordering::Relaxed);
-        let chunk = put::chunk(upload.id, piece.offset, piece.bytes.clone());
-        match ask(way.peers.as_ref(), upload.provider, chunk).await {
-            Ok(next) => return Ok(next),
-            // That it makes no progress while others do is noticed elsewhere.
-            Err(error) if error.is_refused_as(RefusalCode::Busy) && awake::now() < busy_until => {}
-            Err(error) if error.is_disconnected() && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error.failure.to_string()),
-        }
-        sleep(PAUSE).await;
-    }
 }

@@ -1,16 +1,15 @@
 //! What an application says of an add before it awaits it: how it is coded, for how long it is paid, who is told.
 
-use std::{ffi::OsString, fmt, future::IntoFuture, path::Path};
+use std::{ffi::OsString, fmt, path::Path};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use ostrakon_proto::{
     manifest::Content,
     params::{Class, Code, CodeChoice},
 };
 use tokio::io::AsyncRead;
 
-use super::{Added, Journals, Quote, Unfinished, input::Input, run};
+use super::{Journals, Quote, Unfinished, input::Input, run};
 use crate::{Client, Error, Event, Events, RateLimit};
 
 /// Epochs that are paid for by default: a month of hours.
@@ -217,15 +216,6 @@ impl<'a> Add<'a> {
     pub(crate) fn content(mut self, content: Content) -> Self {
         self.options.content = content;
         self
-    }
-}
-
-impl<'a> IntoFuture for Add<'a> {
-    type Output = Result<Added, Error>;
-    type IntoFuture = BoxFuture<'a, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { Ok(run::run(self).await?) })
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use ostrakon_proto::{
     ledger::tx::{Action, Release},
     seal::ObjectKey,
@@ -62,24 +63,30 @@ impl Client {
     }
 }
 
-/// Runs an add to its end.
-pub(super) async fn run(mut add: Add<'_>) -> Result<Added, AddError> {
-    let start = Instant::now();
-    let (mut earlier, mut may_start_over) = (None, add.input.is_path());
-    let mut added = loop {
-        match Box::pin(run_once(&mut add, &mut earlier)).await {
-            // The journal of the old content is gone: from the start, under a new key.
-            Err(AddError::SourceChanged(why)) if may_start_over => {
-                may_start_over = false;
-                add.events.tell(Event::Restarted { why });
-            }
-            result => break result?,
-        }
-    };
-    added.earlier = earlier.unwrap_or_default();
-    added.traffic.seconds = start.elapsed().as_secs_f64();
-    added.earlier.iter().chain([&added]).for_each(|added| remember(&add.client, added));
-    Ok(added)
+impl<'a> IntoFuture for Add<'a> {
+    type Output = Result<Added, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let start = Instant::now();
+            let (mut earlier, mut may_start_over) = (None, self.input.is_path());
+            let mut added = loop {
+                match Box::pin(run_once(&mut self, &mut earlier)).await {
+                    // The journal of the old content is gone: from the start, under a new key.
+                    Err(AddError::SourceChanged(why)) if may_start_over => {
+                        may_start_over = false;
+                        self.events.tell(Event::Restarted { why });
+                    }
+                    result => break result?,
+                }
+            };
+            added.earlier = earlier.unwrap_or_default();
+            added.traffic.seconds = start.elapsed().as_secs_f64();
+            added.earlier.iter().chain([&added]).for_each(|added| remember(&self.client, added));
+            Ok(added)
+        })
+    }
 }
 
 /// Writes the link into the profile's list. The object is stored whether or not that succeeds, so it is not a failure
@@ -139,8 +146,9 @@ async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result
     let mut job = new_job(client, (plan, key), &options, journal, events)?;
     job.way.limit = limit.clone();
     let storing = async {
-        let source = Source::new(opened, job.plan.code, sealed).await?;
-        store(&job, source, &options).await
+        let mut source = Source::new(opened, job.plan.code, sealed).await?;
+        let added = store(&job, &mut source, &options).await?;
+        Ok(Added { source: source.into_outcome(), ..added })
     };
     let result = tokio::select! { biased;
         result = Box::pin(storing) => result,

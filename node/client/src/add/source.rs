@@ -153,9 +153,9 @@ impl<'a> Source<'a> {
     }
 
     /// What of it is in the object.
-    pub(crate) fn into_outcome(self, grew: bool) -> AddedSource {
+    pub(crate) fn into_outcome(self) -> AddedSource {
         match self {
-            Self::File(file) => AddedSource::File { grew, holes: file.holes() },
+            Self::File(file) => AddedSource::File { grew: file.grew, holes: file.holes() },
             Self::Stream(stream) => stream.into_outcome(),
         }
     }

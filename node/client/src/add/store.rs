@@ -42,14 +42,6 @@ impl Listing {
     }
 }
 
-/// Stores the source and commits it, but for what an earlier run did.
-pub(super) async fn store(job: &Job<'_>, mut source: Source<'_>, options: &AddOptions) -> Result<Added, AddError> {
-    let mut grew = false;
-    let mut added = store_and_commit(job, &mut source, options, &mut grew).await?;
-    added.source = source.into_outcome(grew);
-    Ok(added)
-}
-
 /// Stores the source and takes what its holders sign for it. The ledger is told nothing.
 pub(super) async fn store_apart(
     job: &Job<'_>,
@@ -66,12 +58,8 @@ pub(super) async fn store_apart(
     Ok((listing, extents))
 }
 
-async fn store_and_commit(
-    job: &Job<'_>,
-    source: &mut Source<'_>,
-    options: &AddOptions,
-    grew: &mut bool,
-) -> Result<Added, AddError> {
+/// Stores the source and commits it, but for what an earlier run did.
+pub(super) async fn store(job: &Job<'_>, source: &mut Source<'_>, options: &AddOptions) -> Result<Added, AddError> {
     job.events.tell(Event::Planned { code: job.plan.code, size: source.size() });
     let mut before = Vec::new();
     if let Some(object) = job.past_object() {
@@ -82,7 +70,7 @@ async fn store_and_commit(
         }
     }
     let (columns, mut extents) = send_extents(job, source, options, &extents_of(&before)).await?;
-    *grew = check_unchanged(job, source, &columns).await?;
+    check_unchanged(job, source, &columns).await?;
     let listing = Listing::new(manifest(job, options.content, source.layout(), columns));
     match job.past_object() {
         Some(object) if object != listing.object => return Err(AddError::changed_rows()),
@@ -150,16 +138,14 @@ async fn send_extents(
     Ok((columns, extents))
 }
 
-/// Fails unless what was stored is one version of the source; whether the source grew beyond it.
-async fn check_unchanged(job: &Job<'_>, source: &mut Source<'_>, columns: &[Vec<ColumnId>]) -> Result<bool, AddError> {
-    let grown = match (source.change()?, source) {
-        (Change::Grew, Source::File(file)) => file.again(),
-        _ => return Ok(false),
-    };
-    match upload::begins_with(job, grown, columns).await? {
-        true => Ok(true),
-        false => Err(AddError::changed_rows()),
+/// Fails unless what was stored is one version of the source, which may have grown beyond it.
+async fn check_unchanged(job: &Job<'_>, source: &mut Source<'_>, columns: &[Vec<ColumnId>]) -> Result<(), AddError> {
+    let (Change::Grew, Source::File(file)) = (source.change()?, source) else { return Ok(()) };
+    if !upload::begins_with(job, file.again(), columns).await? {
+        return Err(AddError::changed_rows());
     }
+    file.grew = true;
+    Ok(())
 }
 
 fn manifest(job: &Job<'_>, content: Content, layout: Layout, columns: Vec<Vec<ColumnId>>) -> Manifest {

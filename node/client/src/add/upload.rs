@@ -99,7 +99,10 @@ pub(crate) async fn store_extent(
     }
     let k = usize::from(code.k);
     let quorum = Quorum { least: k.saturating_sub(done), wanted: wanted.saturating_sub(done) };
-    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, quorum)).await?;
+    let (columns, sent) = match pass_over(job, source, (extent, past), &lanes).await? {
+        Some(passed) => passed,
+        None => send_rows(job, source, extent, (&lanes, quorum)).await?,
+    };
     let column_len = source.layout().extent(extent).expect("the extent that was read").column_len;
     job.note_held(done, &lanes, column_len);
     let uploads = keep_whole(job, &mut placing, (lanes, sent), column_len);
@@ -202,13 +205,16 @@ fn reservation(source: &Source<'_>, placing: &Placing, past: Option<&PastExtent>
     }
 }
 
-/// Sends what the lanes' holders lack of an extent. Returns the columns' names, and how each lane ended.
-async fn send_extent(
+/// The columns' names, and for each lane how many bytes its holder has, or why it was given up.
+type Sent = (Vec<ColumnId>, Vec<Result<u64, String>>);
+
+/// Passes over an extent of which the lanes' holders lack nothing.
+async fn pass_over(
     job: &Job<'_>,
     source: &mut Source<'_>,
     (extent, past): (u32, Option<&PastExtent>),
-    (lanes, quorum): (&[Lane], Quorum),
-) -> Result<(Vec<ColumnId>, Vec<Result<u64, String>>), AddError> {
+    lanes: &[Lane],
+) -> Result<Option<Sent>, AddError> {
     let known = past.and_then(|past| past.columns.clone());
     if let Some(columns) = known
         && let Some(shape) = source.layout().extent(extent)
@@ -216,16 +222,9 @@ async fn send_extent(
     {
         let (done, total) = (source.pass_over_extent().await?, source.size());
         job.events.tell(Event::Progress { done, total });
-        return Ok((columns, lanes.iter().map(|lane| Ok(lane.taken.next)).collect()));
+        return Ok(Some((columns, lanes.iter().map(|lane| Ok(lane.taken.next)).collect())));
     }
-    let mut names = Names::new(job, extent)?;
-    let sent = send_rows(job, source, &mut names, (lanes, quorum)).await?;
-    let columns = names.finish();
-    // Where too few holders ended it early, the names are of no use.
-    if source.layout().extent(extent).is_some_and(|shape| names.rows() == shape.rows) {
-        job.record(|| Record::Sent { extent, columns: columns.clone() })?;
-    }
-    Ok((columns, sent))
+    Ok(None)
 }
 
 /// The values of an extent's chunks, row by row, and what an earlier run says they are.
@@ -269,18 +268,20 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Sends what the lanes' holders lack of an extent.
 async fn send_rows(
     job: &Job<'_>,
     source: &mut Source<'_>,
-    names: &mut Names<'_>,
+    extent: u32,
     (lanes, quorum): (&[Lane], Quorum),
-) -> Result<Vec<Result<u64, String>>, AddError> {
+) -> Result<Sent, AddError> {
+    let mut names = Names::new(job, extent)?;
     let (total, known) = (source.size(), names.before.len());
     let wanted = move |row: RowId, shape: &RowLayout| {
         let (offset, len) = (row.offset(), length(shape));
         usize::try_from(row.row).is_ok_and(|row| row >= known) || lanes.iter().any(|lane| !lane.taken.has(offset, len))
     };
-    let plain = stream::unfold(Some(source), |source| async move {
+    let plain = stream::unfold(Some(&mut *source), |source| async move {
         let source = source?;
         match source.next_row(&wanted).await {
             Err(error) => Some((Err(AddError::from(error)), None)),
@@ -311,7 +312,13 @@ async fn send_rows(
         let chunks = lanes.iter().map(chunk).collect();
         Ok::<_, AddError>(RowOut { offset: row.row.offset(), chunks, permit: row.permit })
     });
-    lanes::send(&job.way, lanes, rows.boxed(), quorum).await
+    let sent = lanes::send(&job.way, lanes, rows.boxed(), quorum).await?;
+    let columns = names.finish();
+    // Where too few holders ended it early, the names are of no use.
+    if source.layout().extent(extent).is_some_and(|shape| names.rows() == shape.rows) {
+        job.record(|| Record::Sent { extent, columns: columns.clone() })?;
+    }
+    Ok((columns, sent))
 }
 
 fn length(shape: &RowLayout) -> u64 {

@@ -47,6 +47,8 @@ pub(crate) struct FileSource {
     began_as: Fingerprint,
     layout: Layout,
     next: Option<RowId>,
+    /// Whether the file has more bytes than it had at first, and those are the same.
+    pub(crate) grew: bool,
 }
 
 impl FileSource {
@@ -57,14 +59,14 @@ impl FileSource {
         let (size, trailer) = (began_as.size(), stamp.map_or(0, |_| manifest::Content::StampedFile.trailer()));
         let layout = Layout::new(size.saturating_add(trailer), code, sealed)?;
         let plain = Arc::new(FilePlaintext { file, size, stamp, holes });
-        Ok(Self { plain, path, began_as, layout, next: Some(FIRST) })
+        Ok(Self { plain, path, began_as, layout, next: Some(FIRST), grew: false })
     }
 
     /// The same from its first row on.
     pub(crate) fn again(&self) -> Self {
         let Self { path, began_as, layout, .. } = self;
         let (plain, path) = (Arc::clone(&self.plain), path.clone());
-        Self { plain, path, began_as: *began_as, layout: *layout, next: Some(FIRST) }
+        Self { plain, path, began_as: *began_as, layout: *layout, next: Some(FIRST), grew: false }
     }
 
     /// Bytes of the file.
