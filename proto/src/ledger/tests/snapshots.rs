@@ -1,17 +1,24 @@
 //! A state that comes in chunks is the state.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::world::{World, alice, bob, code, is_inventory};
+use super::{
+    audits::{providers, stored},
+    world::{World, alice, bob, code, is_inventory, object},
+};
 use crate::{
     codec,
-    id::Height,
+    id::{ColumnId, Height, NodeId},
     ledger::{
-        MemoryRecords, Rosters, execute,
+        MemoryRecords, Rosters, challenge, execute, judge,
+        proofs::{ProofKey, proof_root},
         snapshot::{BadChunk, BadSnapshot, SnapshotChunk, SnapshotRestore, chunk},
         state::{Changes, Key, Record, Records},
         tree::key_hash,
-        tx::{Action, DecidedBlock},
+        tx::{Action, DecidedBlock, Release, Roots},
     },
     light::CertifiedHeader,
 };
@@ -24,10 +31,20 @@ fn lived() -> (World, DecidedBlock) {
         let commit = world.commit(&alice(), number, code("4/12"), 65_536);
         world.does(&alice(), Action::Commit(commit));
     }
-    let decided = world.decide(world.propose(vec![]).block);
-    let changes = execute(&world.rules, &world.state, &decided).expect("a good block");
-    world.state.commit(&changes);
+    let decided = decided(&mut world);
     (world, decided)
+}
+
+/// The next block, without transactions.
+fn decided(world: &mut World) -> DecidedBlock {
+    let decided = world.decide(world.propose(vec![]).block);
+    execute_on(world, &decided);
+    decided
+}
+
+fn execute_on(world: &mut World, decided: &DecidedBlock) {
+    let changes = execute(&world.rules, &world.state, decided).expect("a good block");
+    world.state.commit(&changes);
 }
 
 fn offer(decided: &DecidedBlock) -> CertifiedHeader {
@@ -81,15 +98,65 @@ fn a_state_is_restored_with_its_tip_and_its_indexes_and_continues() {
         let mut same = world.clone();
         for _ in 0..60 {
             let decided = same.decide(same.propose(vec![same.tx(&bob(), transfer())]).block);
-            for world in [&mut same, &mut other] {
-                let changes = execute(&world.rules, &world.state, &decided).expect("a good block on both");
-                world.state.commit(&changes);
-            }
+            [&mut same, &mut other].into_iter().for_each(|world| execute_on(world, &decided));
         }
         assert_eq!(other.state.tip(), same.state.tip());
         assert!(same.state.records().all(|(key, _)| !matches!(key, Key::Commitment(_))), "all have ended");
     }
     world.check();
+}
+
+/// What was stored when the epoch began is asked for until it ends, also after it has left: a node that came meanwhile
+/// knows it from the snapshot.
+#[test]
+fn who_comes_in_the_middle_of_an_epoch_judges_its_proofs_as_every_other() {
+    let (mut world, mut columns, leaving) = stored();
+    let staying = columns.commit(&world, &alice(), 2, 32_000);
+    world.does(&alice(), Action::Commit(staying.clone()));
+    world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
+    let holders: BTreeSet<NodeId> =
+        [&leaving, &staying].into_iter().flat_map(|commit| providers(&commit.slots)).collect();
+    let left: BTreeSet<ColumnId> = leaving.slots.iter().map(|slot| slot.column).collect();
+    world.epoch_of_proofs(&columns, &holders.iter().copied().collect::<Vec<_>>());
+    while world.state.epoch(world.epoch()).expect("in progress").beacon.is_none() {
+        world.block(vec![]);
+    }
+    assert!(world.state.commitments_of(&object(1), 1).is_empty(), "it has left since the epoch began");
+    let decided = decided(&mut world);
+    let mut newcomer = World { state: restore(&world, &decided, 3_000), ..world.clone() };
+
+    let (mut of_left, mut accepted, mut refused) = (0, 0, 0);
+    let until = world.epoch().after(2);
+    while world.epoch() < until {
+        for (number, holder) in holders.iter().enumerate() {
+            let key = ProofKey { provider: *holder, epoch: world.epoch() };
+            let [asked, same] = [&world, &newcomer].map(|world| challenge(&world.state, &world.rules, &key));
+            assert_eq!(asked, same);
+            of_left += asked.iter().flat_map(|asked| &asked.leaves).filter(|leaf| left.contains(&leaf.column)).count();
+            // One in four proves nothing.
+            if let Ok(proof) = columns.prove(&world.state, &world.rules, &key)
+                && number % 4 > 0
+            {
+                world.proofs.insert(key, Arc::new(proof));
+            }
+        }
+        let block = world.propose(vec![]).block;
+        world.proofs.clear();
+        accepted += block.proofs.len();
+        let mut wrong = block.clone();
+        if let Some(proof) = wrong.proofs.values_mut().next() {
+            proof.leaves[0].data[0] ^= 1;
+            wrong.header.roots = Roots { proofs: proof_root(&wrong.proofs), ..wrong.header.roots };
+            let [verdict, same] = [&world, &newcomer].map(|world| judge(&world.rules, &world.state, &wrong));
+            assert!(verdict.is_err() && verdict == same, "{verdict:?} and {same:?}");
+            refused += 1;
+        }
+        let decided = world.decide(block);
+        [&mut world, &mut newcomer].into_iter().for_each(|world| execute_on(world, &decided));
+        assert_eq!(newcomer.state.tip(), world.state.tip(), "at each height");
+    }
+    assert!(of_left > 0 && accepted > holders.len() && refused > 1, "{of_left}, {accepted}, {refused}");
+    newcomer.check();
 }
 
 fn transfer() -> Action {
