@@ -1,6 +1,6 @@
 //! Whether a network repairs itself with every client asleep: holders die permanently, by themselves and as whole
 //! domains, leave in good order, lose a disk, come back too late, are away as announced, and were dead before anything
-//! was added.
+//! was added; and whether all of it together can last.
 //!
 //! Each scenario has a network of its own, with epochs of a few seconds. What is stored where is read from the ledger;
 //! that it is there, from the holders. How scenarios are chosen and repeated: [`ostrakon_tests::scenarios`].
@@ -14,11 +14,12 @@ mod maintenance;
 mod network;
 mod renewed;
 mod returned;
+mod soak;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ostrakon_tests::scenarios::{self, Scenario, SeededRng, Setup, scenario};
+use ostrakon_tests::scenarios::{self, Scenario, SeededRng, Setup, long_scenario, scenario};
 
 /// All that scenarios share: the seed of their random choices.
 struct Seed(u64);
@@ -29,15 +30,16 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 8] = [
+const SCENARIOS: [Scenario<Seed>; 9] = [
     scenario("dead_holders", |_| dead_holders::run()),
     scenario("churn", |seed| churn::run(SeededRng::new(seed.0))),
     scenario("drained", |_| drained::run()),
     scenario("domain_lost", |_| domain_lost::run()),
     scenario("lost_disk", |_| lost_disk::run()),
     scenario("maintenance", |_| maintenance::run()),
-    scenario("returned", |_| returned::run()),
+    long_scenario("soak", |seed| soak::run(SeededRng::new(seed.0))),
     scenario("renewed", |_| renewed::run()),
+    scenario("returned", |_| returned::run()),
 ];
 
 fn main() -> ExitCode {

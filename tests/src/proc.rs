@@ -1,5 +1,5 @@
-//! What the kernel knows of a process: CPU time it has used, and memory it has resident. In comes the text of files
-//! under `/proc`; out come numbers.
+//! What the kernel knows of a process: CPU time it has used, memory it has resident, files it has open. In comes what
+//! is under `/proc`; out come numbers.
 
 use std::fs;
 
@@ -28,6 +28,11 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 /// The most bytes that a process has had resident so far; nothing when it is gone.
 pub fn peak_bytes(pid: u32) -> Option<u64> {
     parse_kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
+}
+
+/// How many files and sockets a process has open; nothing when it is gone.
+pub fn open_files(pid: u32) -> Option<usize> {
+    fs::read_dir(format!("/proc/{pid}/fd")).ok().map(Iterator::count)
 }
 
 /// Ticks as seconds.
