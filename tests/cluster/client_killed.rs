@@ -47,7 +47,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         let big = stage.cluster.files.join(format!("big-{time}"));
         let hash = content::write_file(&big, 210 + time, 64 << 20)?;
         let before = stored(stage)?;
-        let mut client = stage.cluster.begin(&["add".as_ref(), big.as_os_str()])?;
+        // So slow that it does not end before it is killed.
+        let slow = [big.as_os_str(), "--limit-upload".as_ref(), "16M".as_ref()];
+        let mut client = stage.cluster.begin(&[&["add".as_ref()], &slow[..]].concat())?;
         until("bytes arrive at the nodes", Duration::from_secs(30), || Ok(stored(stage)? > before + (4 << 20)))?;
         client.kill();
         drop(client);
