@@ -128,8 +128,23 @@ def what_is_not_public(root):
         assert get(path).status == 404
         assert get(path, cache_control="only-if-cached").status == 412
     assert get("/ipfs/key").status == 400 and get(f"/ipfs/{root}/index.html").status == 404
-    assert get("/website/file").status == 403, "keys are not public"
+    assert get("/private/key").status == 403
     assert get("/website").status == 403, "lists are not public"
+
+
+def by_their_keys(root):
+    whole = get("/website/file")
+    assert (whole.status, whole.body, whole.headers["content-type"]) == (200, BODY, "text/x-test")
+    assert whole.headers["x-ipfs-roots"] == root
+    part = get("/website/file", range="bytes=5-9")
+    assert (part.status, part.body) == (206, BODY[5:10])
+    assert get("/website/file", method="HEAD").headers["content-length"] == str(len(BODY))
+    assert get("/website/nothing").status == 404
+    refused = (("PUT", "file"), ("DELETE", "file"), ("GET", "file?tagging"), ("GET", "?list-type=2"), ("HEAD", ""))
+    for method, path in refused:
+        assert get(f"/website/{path}", method=method).status == 403, (method, path)
+    for name in ("response-content-type", "response%2Dcontent%2Dtype"):
+        assert get(f"/website/file?{name}=text/html").status == 400
 
 
 def names(root):
@@ -144,7 +159,7 @@ def names(root):
 
 def main():
     root = put("website", "file", BODY, content_type="text/x-test")
-    for group in (files, raw_blocks, archives, routing, what_is_not_public, names):
+    for group in (files, raw_blocks, archives, routing, what_is_not_public, by_their_keys, names):
         group(root)
         print(f"{group.__name__}: ok")
 

@@ -41,8 +41,9 @@ pub(crate) enum BucketCommand {
     },
     /// Create a bucket
     #[command(after_help = "Examples:\n  ostrakon bucket create photos\n  ostrakon bucket create website --public\n\n\
-        An object of a public bucket has a CID of IPFS (`ostrakon bucket ls`, header x-ipfs-roots), by which a gateway \
-        serves it to anyone: https://GATEWAY/ipfs/CID. Lists and keys are not public. A bucket stays what it is.")]
+        An object of a public bucket has an IPFS CID (`ostrakon bucket ls`, header x-ipfs-roots), by which a gateway \
+        serves it to anyone: https://GATEWAY/ipfs/CID; and https://GATEWAY/BUCKET/KEY, with its headers and metadata, \
+        to who knows its key. Lists and tags need an access key. Whether a bucket is public cannot be changed later.")]
     Create {
         /// Its name: 3 to 63 lower-case letters, digits, dots and hyphens
         name: String,
@@ -91,7 +92,7 @@ pub(crate) enum KeyCommand {
     #[command(after_help = "Examples:\n  ostrakon bucket key create\n  \
         ostrakon bucket key create --bucket photos --read-only")]
     Create {
-        /// Let it use this bucket only; else all, and create and delete them
+        /// Restrict the key to this bucket [default: all buckets, and it may create and delete them]
         #[arg(long, value_name = "NAME")]
         bucket: Option<String>,
         /// Let it only read
@@ -118,7 +119,7 @@ pub(crate) struct GatewayArgs {
     /// Also serve each bucket as a host: BUCKET.DOMAIN
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Vec<String>,
-    /// Let reads see a state that is up to so old, and not ask the validators each time
+    /// Serve reads from a cached state up to this old, instead of asking the validators each time
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) max_stale: Duration,
     /// Serve HTTPS with this certificate chain, a PEM file

@@ -1,4 +1,5 @@
-//! What an access key may do: all buckets or one, and whether to change them.
+//! What an access key may do: all buckets or one, and whether to change them; and what anyone may: read an object of a
+//! public bucket, by its key.
 
 use ostrakon::bucket::{AccessKey, Buckets};
 use s3s::{
@@ -11,11 +12,13 @@ use crate::{
     metrics::Trace,
 };
 
-/// The access key that a request is signed with.
+/// Who makes a request.
 #[derive(Clone)]
-pub(crate) struct Granted {
-    bucket: Option<String>,
-    read_only: bool,
+pub(crate) enum Granted {
+    /// Who has an access key: of one bucket or of all.
+    Key { bucket: Option<String>, read_only: bool },
+    /// Anyone: the request is not signed.
+    Anyone,
 }
 
 /// What an operation needs.
@@ -45,12 +48,15 @@ impl Needs {
 impl Granted {
     /// What this key may do.
     pub(crate) fn of(key: &AccessKey) -> Self {
-        Self { bucket: key.bucket.clone(), read_only: key.read_only }
+        Self::Key { bucket: key.bucket.clone(), read_only: key.read_only }
     }
 
     /// Whether the key is for this bucket.
     pub(crate) fn covers(&self, bucket: &str) -> bool {
-        self.bucket.as_deref().is_none_or(|only| only == bucket)
+        match self {
+            Self::Key { bucket: only, .. } => only.as_deref().is_none_or(|only| only == bucket),
+            Self::Anyone => false,
+        }
     }
 
     /// Fails where the key is not for a bucket that a request reads besides its own.
@@ -62,21 +68,29 @@ impl Granted {
         }
     }
 
-    fn check(&self, operation: &str, bucket: Option<&str>) -> S3Result<()> {
+    /// Fails unless the operation is allowed; `is_public` is whether its bucket is.
+    fn check(&self, operation: &str, bucket: Option<&str>, is_public: bool) -> S3Result<()> {
         let needs = Needs::of(operation);
         let denied = |text: &'static str| Err(error(S3ErrorCode::AccessDenied, text));
+        let Self::Key { bucket: only, read_only } = self else {
+            let may = is_public && FOR_ANYONE.contains(&operation);
+            return if may { Ok(()) } else { denied("the request is not signed") };
+        };
         match bucket {
             Some(bucket) if needs != Needs::Nothing && !self.covers(bucket) => {
                 denied("the access key is for another bucket")
             }
-            _ if needs == Needs::All && self.bucket.is_some() => denied("the access key is for one bucket only"),
-            _ if matches!(needs, Needs::Write | Needs::All) && self.read_only => {
+            _ if needs == Needs::All && only.is_some() => denied("the access key is for one bucket only"),
+            _ if matches!(needs, Needs::Write | Needs::All) && *read_only => {
                 denied("the access key is for reading only")
             }
             _ => Ok(()),
         }
     }
 }
+
+/// What needs no key in a public bucket.
+const FOR_ANYONE: [&str; 2] = ["GetObject", "HeadObject"];
 
 /// Decides for s3s.
 pub(crate) struct Access(pub(crate) Buckets);
@@ -98,15 +112,22 @@ impl S3Access for Access {
                 granted
             }
         };
-        granted.check(&operation, context.s3_path().get_bucket_name())
+        let bucket = context.s3_path().get_bucket_name();
+        let is_public = match (&granted, bucket) {
+            (Granted::Anyone, Some(bucket)) if FOR_ANYONE.contains(&operation.as_str()) => {
+                self.0.is_public(bucket).await.map_err(told)?
+            }
+            _ => false,
+        };
+        granted.check(&operation, bucket, is_public)
     }
 }
 
-/// What the key with this id may do; a request without one may do nothing.
+/// What the key with this id may do; a request without one is anyone's.
 pub(crate) async fn granted(buckets: &Buckets, id: Option<&str>) -> S3Result<Granted> {
-    let anonymous = || error(S3ErrorCode::AccessDenied, "the request is not signed");
     let unknown = || error(S3ErrorCode::InvalidAccessKeyId, "the access key does not exist, or was deleted");
-    let key = buckets.access_key(id.ok_or_else(anonymous)?).await.map_err(told)?;
+    let Some(id) = id else { return Ok(Granted::Anyone) };
+    let key = buckets.access_key(id).await.map_err(told)?;
     Ok(Granted::of(&key.ok_or_else(unknown)?))
 }
 
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn keys_are_scoped() {
-        let key = |bucket: Option<&str>, read_only| Granted { bucket: bucket.map(str::to_owned), read_only };
+        let key = |bucket: Option<&str>, read_only| Granted::Key { bucket: bucket.map(str::to_owned), read_only };
         let all = [key(None, false), key(None, true), key(Some("photos"), false), key(Some("photos"), true)];
         let steps = [
             ("ListBuckets", None, [true, true, true, true]),
@@ -130,8 +151,23 @@ mod tests {
             ("PutObject", Some("other"), [true, false, false, false]),
         ];
         for (operation, bucket, allowed) in steps {
-            let found = all.each_ref().map(|key| key.check(operation, bucket).is_ok());
-            assert_eq!(found, allowed, "{operation} {bucket:?}");
+            for is_public in [false, true] {
+                let found = all.each_ref().map(|key| key.check(operation, bucket, is_public).is_ok());
+                assert_eq!(found, allowed, "{operation} {bucket:?}");
+            }
         }
+    }
+
+    #[test]
+    fn anyone_may_read_an_object_of_a_public_bucket_and_nothing_else() {
+        let may = |operation, is_public| Granted::Anyone.check(operation, Some("website"), is_public).is_ok();
+        assert!(may("GetObject", true) && may("HeadObject", true));
+        assert!(!may("GetObject", false) && !may("HeadObject", false));
+        for operation in
+            ["ListObjectsV2", "HeadBucket", "PutObject", "GetObjectTagging", "GetBucketCors", "ListBuckets"]
+        {
+            assert!(!may(operation, true), "{operation}");
+        }
+        assert!(!Granted::Anyone.covers("website"), "nor copy it");
     }
 }

@@ -17,7 +17,7 @@ use s3s::{
 };
 
 use crate::{
-    access::granted,
+    access::{Granted, granted},
     acl::refuse_unsupported,
     answers::rewritten,
     auth::{self, SIGNED, check_signed, parameters},
@@ -48,13 +48,21 @@ impl S3Route for Gate {
         !is_form(method, headers) || !SIGNED.try_with(std::cell::Cell::get).unwrap_or(false)
     }
 
+    /// What an unsigned request may do is decided with its operation.
+    async fn check_access(&self, _: &mut S3Request<Body>) -> S3Result<()> {
+        Ok(())
+    }
+
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        if request.service.as_deref() != Some("s3") {
+        if request.service.as_deref().is_some_and(|service| service != "s3") {
             return Err(not_implemented("STS"));
         }
         check_signed(&request.headers, &request.uri)?;
         let id = request.credentials.take().map(|credentials| credentials.access_key);
         let granted = granted(&self.buckets, id.as_deref()).await?;
+        if let Granted::Anyone = granted {
+            check_unsigned(&request)?;
+        }
         refuse_unsupported(&request.headers)?;
         let trailers = request.trailing_headers.take();
         if !self.is_upload(&request) && matches!(request.method, Method::PUT | Method::POST) {
@@ -68,6 +76,18 @@ impl S3Route for Gate {
         let response = self.behind.call(forwarded(request)?).await.map_err(|source| internal(source.into()))?;
         Ok(rewritten(response))
     }
+}
+
+/// An unsigned request only reads, and says nothing of the answer's headers, which a browser would believe.
+fn check_unsigned(request: &S3Request<Body>) -> S3Result<()> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Err(error(S3ErrorCode::AccessDenied, "the request is not signed"));
+    }
+    if parameters(&request.uri).any(|(name, _)| name.starts_with("response-")) {
+        let text = "parameters response-* need a signed request";
+        return Err(error(S3ErrorCode::InvalidRequest, text));
+    }
+    Ok(())
 }
 
 /// Whether s3s would parse the request as a form.

@@ -23,6 +23,7 @@ use s3s::{
 };
 
 use crate::{
+    access::Granted,
     acl,
     answers::with_status,
     checksums::sent,
@@ -46,10 +47,14 @@ struct Found {
 }
 
 impl Store {
-    async fn find<T>(&self, request: &S3Request<T>, at: At<'_>) -> S3Result<Found> {
+    /// Finds an object; `again` where it was replaced since it was found last.
+    async fn find<T>(&self, request: &S3Request<T>, at: At<'_>, again: bool) -> S3Result<Found> {
         check_version(at.version)?;
         let bucket = self.bucket(at.bucket).await?;
-        let object = bucket.head(at.key).await.map_err(told)?;
+        let object = match request.extensions.get() {
+            Some(Granted::Anyone) => for_anyone(&bucket, at.key, again).await?,
+            _ => bucket.head(at.key).await.map_err(told)?,
+        };
         let conditions = request.extensions.get::<Conditions>().cloned().unwrap_or_default();
         let window = match conditions.judge(&object) {
             Verdict::Failed => {
@@ -67,7 +72,7 @@ impl Store {
     async fn open<T>(&self, request: &S3Request<T>, at: At<'_>) -> S3Result<(Found, Option<StreamingBlob>)> {
         let mut tries = 0;
         loop {
-            let found = self.find(request, at).await?;
+            let found = self.find(request, at, tries > 0).await?;
             let Some(window) = &found.window else { return Ok((found, None)) };
             match body(&found.bucket, &found.object, window).await {
                 Err(BucketError::Replaced) if tries < TRIES => tries += 1,
@@ -78,6 +83,18 @@ impl Store {
             }
         }
     }
+}
+
+/// A public object, without a question to the validators for every stranger. Once its bucket was another one, which was
+/// private: what was put then is not public.
+async fn for_anyone(bucket: &Bucket, key: &str, again: bool) -> S3Result<ObjectInfo> {
+    let object = if again { bucket.head(key).await } else { bucket.head_recent(key).await };
+    let mut object = object.map_err(told)?;
+    if object.root.is_none() {
+        return Err(error(S3ErrorCode::AccessDenied, "the request is not signed"));
+    }
+    object.tags.clear();
+    Ok(object)
 }
 
 /// What a read names.
@@ -150,7 +167,7 @@ pub(crate) async fn head(store: &Store, request: S3Request<HeadObjectInput>) -> 
     let input = &request.input;
     let at =
         At { bucket: &input.bucket, key: &input.key, version: input.version_id.as_deref(), part: input.part_number };
-    let Found { object, window, .. } = store.find(&request, at).await?;
+    let Found { object, window, .. } = store.find(&request, at, false).await?;
     let input = request.input;
     let output = HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),

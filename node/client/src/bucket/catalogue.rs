@@ -238,8 +238,9 @@ impl Buckets {
             }
         }
         self.close_account(&bucket).await?;
+        self.inner.catalogue.set_setting(&format!("{BUCKET}{name}"), None).await?;
         self.inner.open.lock().await.remove(name);
-        self.inner.catalogue.set_setting(&format!("{BUCKET}{name}"), None).await
+        Ok(())
     }
 
     /// Creates an access key: for one bucket, or for all and to create and delete them.
@@ -374,6 +375,17 @@ impl Buckets {
         Ok(public)
     }
 
+    /// Whether a bucket is public, as of a few seconds ago; one that does not exist is not.
+    ///
+    /// # Errors
+    /// When no state can be read.
+    pub async fn is_public(&self, name: &str) -> Result<bool, BucketError> {
+        let place = Place::setting(&format!("{BUCKET}{name}"));
+        let value = self.inner.catalogue.engine().index.newest_within(FRESH, &place).await?;
+        let Some(Value::Setting(value)) = value else { return Ok(false) };
+        Ok(bucket_entry(name.to_owned(), &value).is_some_and(|entry| entry.public))
+    }
+
     /// What readers of public buckets know the owner by: the same in every gateway, and unrelated to the account's key.
     pub fn public_name(&self) -> [u8; 32] {
         self.secret(CATALOGUE).public_name()
@@ -403,6 +415,8 @@ impl Buckets {
 
     async fn opened(&self, name: &str, public: bool) -> Bucket {
         let mut open = self.inner.open.lock().await;
+        // One that was deleted, and made again as another.
+        open.retain(|other, bucket| other != name || bucket.is_public() == public);
         open.entry(name.to_owned())
             .or_insert_with(|| opened((&self.inner.owner, self.inner.max_stale), (name, public)))
             .clone()

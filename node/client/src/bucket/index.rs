@@ -190,7 +190,12 @@ impl Index {
 
     /// What is at a place, by the newest state.
     pub(super) async fn newest(&self, place: &Place) -> Result<Option<Value>, BucketError> {
-        match self.find(&*self.view().await?, place).await {
+        self.newest_within(self.max_stale, place).await
+    }
+
+    /// What is at a place, by a state that was the newest so long ago, or later.
+    pub(super) async fn newest_within(&self, age: Duration, place: &Place) -> Result<Option<Value>, BucketError> {
+        match self.find(&*self.view_within(age).await?, place).await {
             // What this state is in was released in between.
             Err(BucketError::Replaced) => self.find(&*self.view().await?, place).await,
             found => found,

@@ -24,6 +24,7 @@ use super::{
     digest::{Digested, Digests},
     engine::{Body, Engine},
     error::DESCRIBED_MAX,
+    public::FRESH,
 };
 use crate::ipfs::Cid;
 
@@ -193,6 +194,17 @@ impl Bucket {
     /// [`BucketError::NoSuchKey`], and when the newest state cannot be read.
     pub async fn head(&self, key: &str) -> Result<ObjectInfo, BucketError> {
         match self.engine.index.newest(&Place::object(key.as_bytes())).await? {
+            Some(Value::Object(info)) => Ok(info),
+            _ => Err(no_key(key)),
+        }
+    }
+
+    /// The same, as of a few seconds ago: saves a question to the validators.
+    ///
+    /// # Errors
+    /// As [`Bucket::head`].
+    pub async fn head_recent(&self, key: &str) -> Result<ObjectInfo, BucketError> {
+        match self.engine.index.newest_within(FRESH, &Place::object(key.as_bytes())).await? {
             Some(Value::Object(info)) => Ok(info),
             _ => Err(no_key(key)),
         }
