@@ -1,7 +1,7 @@
 //! The gateway is off for a third of the term that leases are paid for: nothing is lost, and once they are over half
 //! they are extended. Where there is no money for that, the gateway reports it by then, and what to do.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
@@ -133,12 +133,15 @@ impl WithoutMoney {
             Ok(said.starts_with("HTTP/1.1 503 ") || ledger.epoch()? > since + TERM / 2 + LOOKED)
         })?;
         let why = said.lines().last().unwrap_or_default();
-        ensure!(why.contains("cannot extend the leases of poor"), "after half the term it says {said}");
-        ensure!(why.contains("fund the owner"), "what to do is not said: {why}");
+        ensure!(why.contains("1 buckets have problems"), "after half the term it says {said}");
+        let remedy = format!("ostrakon wallet send {}", self.account.address()?);
+        let log = fs::read_to_string(cluster.files.join("gateway.log"))?;
+        let what = log.lines().find(|line| line.contains("cannot extend the leases of poor") && line.contains(&remedy));
+        let what = what.with_context(|| format!("what to do is not said: {log}"))?;
         let after = ledger.epoch()? - since;
         cluster.run(&["wallet", "send", &self.account.address()?, "100"])?.expect_code(0)?;
         lease_end(&self.gateway, since + TERM + 1)?;
         until("it is ready again", LIMIT, || Ok(self.gateway.readiness()?.starts_with("HTTP/1.1 200 ")))?;
-        Ok(format!("without money, after {after} of {TERM} epochs: {why:?}; with money again it is ready"))
+        Ok(format!("without money, after {after} of {TERM} epochs: {what:?}; with money again it is ready"))
     }
 }

@@ -12,8 +12,10 @@ use crate::{
 
 /// The account cannot pay for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the account's balance of {balance} obols does not cover {amount} and a fee of {fee}")]
+#[error("account {account} has {balance} obols, which do not cover {amount} and a fee of {fee}: fund the account")]
 pub struct TooPoor {
+    /// The account.
+    pub account: AccountId,
     /// What the account has.
     pub balance: Amount,
     /// What the action moves or locks.
@@ -53,7 +55,7 @@ impl Client {
         let fee = self.fee_of(std::slice::from_ref(action));
         match amount.plus(fee) {
             Some(need) if need <= balance => Ok(()),
-            _ => Err(TooPoor { balance, amount, fee }.into()),
+            _ => Err(TooPoor { account: self.key()?.public(), balance, amount, fee }.into()),
         }
     }
 

@@ -37,17 +37,21 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning, metrics: Metrics) {
         sleep(std::mem::replace(&mut pause, EVERY)).await;
         match buckets.upkeep().await {
             Ok(done) => {
-                let problem = done.iter().find_map(problem);
-                if let Some(problem) = &problem {
-                    tracing::warn!("{problem}");
-                }
-                warning.set(problem);
+                let problems: Vec<String> = done.iter().filter_map(problem).collect();
+                problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+                // Strangers may ask whether the gateway is ready: which buckets there are is for the log.
+                let words = format!("{} buckets have problems: see the gateway's log", problems.len());
+                warning.set(Some(words).filter(|_| !problems.is_empty()));
                 if let Some(end) = done.iter().filter_map(|report| report.lease_end).min() {
                     metrics.lease_end.set(i64::try_from(end.0).unwrap_or(i64::MAX));
                 }
                 done.iter().for_each(report);
             }
-            Err(error) => tracing::warn!(%error, "cannot look after the buckets: trying again"),
+            Err(error) => tracing::warn!(
+                %error,
+                "cannot extend the leases of the buckets or free what they do not use; retrying: objects are lost when \
+                 their leases end"
+            ),
         }
     }
 }
@@ -61,7 +65,7 @@ fn report(UpkeepReport { bucket, compacted, leases, .. }: &UpkeepReport) {
     match compacted {
         Ok(done) if *done != Compacted::default() => tracing::info!(bucket, ?done, "compacted"),
         Ok(_) => {}
-        Err(error) => tracing::debug!(bucket, %error, "cannot compact: trying again"),
+        Err(error) => tracing::debug!(bucket, %error, "cannot compact a bucket; retrying"),
     }
 }
 
@@ -71,7 +75,9 @@ fn problem(UpkeepReport { bucket, leases, .. }: &UpkeepReport) -> Option<String>
     match leases {
         Err(error) => Some(format!("cannot extend the leases of {name}: {error}")),
         Ok(Some(leases)) if !leases.lost.is_empty() => {
-            Some(format!("{name} uses {} objects that the ledger does not have", leases.lost.len()))
+            let lost = leases.lost.len();
+            let hint = if bucket.is_empty() { String::new() } else { format!(": see `ostrakon bucket verify {name}`") };
+            Some(format!("{name} uses {lost} objects that the ledger does not have{hint}"))
         }
         Ok(_) => None,
     }

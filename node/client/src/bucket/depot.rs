@@ -440,11 +440,13 @@ impl Depot {
     }
 }
 
+/// Why the owner cannot give the bucket what it misses, and what to do.
 fn poor(error: &Error) -> BucketError {
-    match error.downcast_ref::<TooPoor>() {
-        Some(_) => {
-            BucketError::Funds(format!("the bucket needs more money than its owner has: {error}; fund the owner"))
-        }
+    match error.downcast_ref() {
+        Some(TooPoor { account, balance, amount, fee }) => BucketError::Funds(format!(
+            "the bucket needs {amount} obols and a fee of {fee} from its owner, account {account}, which has \
+             {balance}: fund it with `ostrakon wallet send {account} OBOLS`"
+        )),
         None => BucketError::Unavailable(error.to_string()),
     }
 }
