@@ -49,7 +49,7 @@ Exit codes:
     3  not found
     4  integrity: wrong bytes, key or proof
     5  network: a retry may help
-    6  funds: the balance is too low
+    6  funds: too low a balance, or too new an account
     7  partial: done, but not all of it
   130  interrupted by SIGINT (129 SIGHUP, 143 SIGTERM)
   141  the reader of the output closed it
@@ -159,7 +159,7 @@ pub(crate) enum Command {
     /// Serve the account's buckets over S3, and public ones to clients of IPFS
     #[command(after_help = bucket::GATEWAY_HELP)]
     Gateway(GatewayArgs),
-    /// Write a file as an archive of IPFS, or store the file of one
+    /// Export a file as an IPFS archive (CAR), or import one
     #[command(after_help = car::HELP)]
     Car {
         #[command(subcommand)]

@@ -123,19 +123,19 @@ pub struct ProviderConfig {
 /// Values from flags and environment, which override the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Overrides {
-    /// Addresses to listen on, as /ip4/0.0.0.0/tcp/4001, separated by commas; port 0 takes a free one
+    /// Addresses to listen on, such as /ip4/0.0.0.0/tcp/4001, separated by commas; port 0 takes a free one
     #[arg(long, env = "OSTRAKON_LISTEN", value_delimiter = ',', value_name = "MULTIADDR")]
     pub listen: Vec<String>,
-    /// Nodes to connect to first, as addresses that end in /p2p/PEERID, separated by commas
+    /// Nodes to connect to first, as addresses that end in /p2p/NODEID, separated by commas
     #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',', value_name = "MULTIADDR")]
     pub bootstrap: Vec<String>,
     /// Threads for disk and hashing
     #[arg(long, env = "OSTRAKON_WORKER_THREADS", value_name = "COUNT")]
     pub worker_threads: Option<usize>,
-    /// Log filter, as info or info,ostrakon_node=debug
+    /// Log filter, such as info or info,ostrakon_node=debug
     #[arg(long, env = "OSTRAKON_LOG", value_name = "FILTER")]
     pub log: Option<String>,
-    /// Serve metrics at http://ADDR/metrics for Prometheus, as 127.0.0.1:9464
+    /// Serve metrics at http://ADDR/metrics for Prometheus, such as 127.0.0.1:9464
     #[arg(long, env = "OSTRAKON_METRICS", value_name = "ADDR")]
     pub metrics: Option<SocketAddr>,
 }
@@ -144,8 +144,8 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A file is missing or cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    /// A file is missing or cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,

@@ -121,7 +121,11 @@ impl Known {
         let moves = |validator: &&Validator| validator.addresses != offer.addresses;
         let Validator { key, owner, .. } = self.validator.as_ref().filter(moves)?;
         if *owner != offer.owner.public() {
-            tracing::warn!(validator = %key, %owner, "this node's validator has another owner, who has to move it");
+            tracing::warn!(
+                validator = %key, %owner,
+                "cannot change the addresses of this node's validator in the ledger, as it has another owner: run \
+                 `ostrakon-node validator move` with the owner's key"
+            );
             return None;
         }
         Some((Action::Move(Move { key: *key, addresses: offer.addresses.clone() }), Amount::ZERO))
@@ -162,7 +166,11 @@ async fn keep(chain: &Chain, keypair: &Keypair, offer: Option<ProviderOffer>, to
         let provider = register(chain, keypair, &offer, told).await;
         if provider.capacity != offer.capacity || provider.domain != offer.domain {
             let (capacity, domain) = (provider.capacity, &provider.domain);
-            tracing::info!(capacity, %domain, "the ledger keeps these while columns are committed");
+            tracing::info!(
+                capacity, %domain,
+                "the ledger has this capacity and domain, and not those of [provider]: while the node stores columns, \
+                 the domain cannot change, nor the capacity fall below what is stored; it is tried again in each epoch"
+            );
         }
         // It may be suspended meanwhile.
         chain.subscribe().until(|head| head.epoch > epoch).await;

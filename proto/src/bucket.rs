@@ -36,10 +36,10 @@ pub use secret::{BucketSecret, Reference};
 #[non_exhaustive]
 pub enum BucketError {
     /// The cell does not open.
-    #[error("the bucket's cell on the ledger is not authentic: it was written with another key, or is damaged")]
+    #[error("the bucket's record on the ledger is not authentic: it was written with another key, or is damaged")]
     Cell,
     /// The end of a batch is not a list of runs, or that of a later version.
-    #[error("the bucket's list of runs is malformed, or of a later version than this program knows")]
+    #[error("the head of the bucket's index is malformed, or of a later version: update this program if it is older")]
     BucketHead,
     /// A page does not decode.
     #[error("a page of the bucket's index is malformed")]

@@ -48,7 +48,7 @@ fn a_certificate_is_believed_while_bonds_are_locked_and_then_by_a_checkpoint() {
     for name in ["honest", "forged"] {
         let beyond = verify(name, None);
         assert_eq!(beyond.code, Some(4), "{beyond}");
-        assert_clear(&beyond, "beyond trust");
+        assert_clear(&beyond, "without a checkpoint");
     }
     let believed = verify("honest", Some(&honest));
     assert_eq!(believed.code, Some(0), "{believed}");

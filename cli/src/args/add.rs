@@ -62,7 +62,7 @@ pub(crate) struct Add {
     /// Do not store a file's mode and time; those in a directory are always stored
     #[arg(long)]
     pub(crate) no_preserve: bool,
-    /// Fail, with exit code 6, if the account is so new that it can draw holders only some blocks later
+    /// Do not wait until a new account can store, which takes some blocks: fail with exit code 6 instead
     #[arg(long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]

@@ -11,7 +11,7 @@ Examples:
   ostrakon anchor verify contract.pdf --genesis genesis.toml
 
 Only the file's BLAKE3 hash is published. Verifying needs no network; exit code 4 means that the proof is not valid \
-for the file, or beyond trust: see `ostrakon certificate --help`.";
+for the file, or too old to be trusted without a checkpoint: see `ostrakon certificate --help`.";
 
 /// `anchor`
 #[derive(Debug, Subcommand)]
@@ -43,7 +43,7 @@ pub(crate) struct AnchorVerify {
     /// The genesis file of the network
     #[arg(long, value_name = "GENESIS")]
     pub(crate) genesis: PathBuf,
-    /// The block that the proof rests on, from a source that you trust
+    /// Height and id of the block that the proof rests on, from a source that you trust
     #[arg(long, value_name = "HEIGHT:BLOCK")]
     pub(crate) checkpoint: Option<Checkpoint>,
 }

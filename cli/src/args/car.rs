@@ -12,19 +12,19 @@ Examples:
   ostrakon car export LINK -o report.car
   ostrakon car import report.car
 
-An archive (CAR, version 1) has a file as IPFS cuts it: profile unixfs-v1-2025, with leaves of 1 MiB, nodes of up to \
-1,024 children, and CIDv1 of SHA-256. The CID of its root is the same wherever the file is imported with that profile. \
-It is not the CID by which this network stores the file.";
+An archive (CAR, version 1) has a file in the blocks that IPFS makes of it: profile unixfs-v1-2025, with leaves of 1 \
+MiB, nodes of up to 1,024 children, and CIDv1 of SHA-256. The CID of its root is the same wherever the file is \
+imported with that profile. It is not the CID by which this network stores the file.";
 
 /// `car`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Car {
-    /// Fetch a file, and write it as an archive
+    /// Fetch a file, and write it as a CAR archive
     #[command(
         after_help = "Example:\n  ostrakon car export LINK -o report.car\n\nFiles of up to 16 GiB can be exported."
     )]
     Export(CarExportArgs),
-    /// Verify every block of an archive, and store the file in it
+    /// Verify every block of a CAR archive, and store the file in it
     #[command(
         after_help = "Example:\n  ostrakon car import report.car\n\nExit code 4: a block is missing or wrong, or \
         the root is not the one that the profile gives these bytes. Nothing is stored then."

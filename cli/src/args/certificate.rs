@@ -14,9 +14,9 @@ Examples:
   ostrakon certificate verify proof.cert --genesis genesis.toml --checkpoint 120000:c0ff..
 
 A certificate contains the validators' signatures since genesis, so verifying it needs no network; exit code 4 means \
-that it is not valid, or beyond trust: once validators may have their bonds back, nothing keeps them from signing \
-another chain. Then get the id of the block that it rests on from a source that you trust, as `ostrakon ledger block \
-HEIGHT` of a client that follows the network shows it, and pass it with --checkpoint.";
+that it is not valid, or too old to be trusted without a checkpoint: validators that have their bonds back could sign \
+a forged chain (a long-range attack). Then get the id of the block that it rests on from a source that you trust, as \
+`ostrakon ledger block HEIGHT` of a client that follows the network shows it, and pass it with --checkpoint.";
 
 /// `certificate`
 #[derive(Debug, Subcommand)]
@@ -46,7 +46,7 @@ pub(crate) struct CertificateVerify {
     /// The genesis file of the network
     #[arg(long, value_name = "GENESIS")]
     pub(crate) genesis: PathBuf,
-    /// The block that the proof rests on, from a source that you trust
+    /// Height and id of the block that the proof rests on, from a source that you trust
     #[arg(long, value_name = "HEIGHT:BLOCK")]
     pub(crate) checkpoint: Option<Checkpoint>,
 }

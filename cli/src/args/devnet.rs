@@ -69,7 +69,7 @@ pub(crate) struct DevnetUp {
     /// Number of validators among the nodes; of 4, one may fail
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) validators: u16,
-    /// Least length of an epoch, in seconds: terms, unbonding and trash are counted in epochs
+    /// Minimum length of an epoch, in seconds; the terms of adds are counted in epochs
     #[arg(long, value_name = "SECONDS", default_value_t = EPOCH_SECONDS)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) epoch: u64,

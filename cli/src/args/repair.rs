@@ -15,12 +15,12 @@ Examples:
   ostrakon repair status --all
   ostrakon repair status CID
 
-Nodes repair by themselves: this only shows it. A repair begins when a column found no holder as it was added, \
-or when so many were lost that no more than the threshold are left, and it ends when all are stored again.
+Nodes repair by themselves: this only shows it. A repair begins when a column was not stored by the add, or when at \
+most the repair threshold of columns is left. It ends when all are stored again.
 
-Without an object, the list is one node's word. With one, what is missing of it is proven, and only whose turn it is \
-to rebuild, until when, and what a repair waits for are a node's word. An object that is not listed has nothing to \
-repair: `ostrakon status` shows the rest.";
+The list without an object comes from one node and is not verified. With an object, its missing columns are verified; \
+which node rebuilds them, until when, and what a repair waits for are not. An object that is not listed has nothing \
+to repair: `ostrakon status` shows the rest.";
 
 /// `repair`
 #[derive(Debug, Subcommand)]

@@ -202,16 +202,17 @@ fn votes(proposal: &Proposal) -> (usize, usize) {
 fn deciders(membership: &Membership) -> String {
     match membership {
         Membership::Permissionless => {
-            "open network: changes need more than two thirds of the validators' power, voted by their owners".to_owned()
+            "permissionless network: changes need more than two thirds of the validators' power, voted by their owners"
+                .to_owned()
         }
-        Membership::Single { operator } => format!("closed network: {operator} decides on changes and members"),
+        Membership::Single { operator } => format!("permissioned network: {operator} decides on changes and members"),
         Membership::Majority => {
-            "closed network: more than half of the validators' owners decide on changes and members".to_owned()
+            "permissioned network: more than half of the validators' owners decide on changes and members".to_owned()
         }
         Membership::Hybrid { council } => {
             let council: Vec<String> = council.iter().map(AccountId::to_string).collect();
             format!(
-                "closed network: more than half of the council ({}) and more than half of the validators' owners \
+                "permissioned network: more than half of the council ({}) and more than half of the validators' owners \
                  decide on changes and members",
                 council.join(", ")
             )

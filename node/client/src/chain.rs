@@ -130,7 +130,7 @@ pub enum ChainError {
     #[error("{0}: get a recent block from the operator of a node, and trust it as a checkpoint")]
     Expired(TrustError),
     /// Nodes responded, and refused.
-    #[error("node {node} refused: {refusal}")]
+    #[error("node {node} refused the request: {refusal}")]
     Refused {
         /// The node.
         node: NodeId,
@@ -152,7 +152,15 @@ pub enum ChainError {
     #[error("the ledger does not have the {what}")]
     Unknown {
         /// The record.
-        what: &'static str,
+        what: String,
+    },
+    /// The account's transactions do not fit the pages that are asked for.
+    #[error("account {account} has more transactions than fit {pages} pages: ask for fewer")]
+    TooMany {
+        /// The account.
+        account: AccountId,
+        /// How many pages were read.
+        pages: usize,
     },
     /// All nodes that listed providers left some out. Ask again: others may list them.
     #[error(
@@ -204,8 +212,8 @@ pub enum ChainError {
     },
     /// The transaction may still be included.
     #[error(
-        "transaction {tx} is in no block yet, and may still be included up to block {until}: look it up before you \
-         repeat it"
+        "transaction {tx} is in no block yet, and may still be included up to block {until}: check it with \
+         `ostrakon ledger tx {tx}` before you repeat it"
     )]
     NotIncluded {
         /// The transaction.
@@ -220,7 +228,10 @@ pub enum ChainError {
         tx: TxId,
     },
     /// The transaction failed, and its fee is spent: do what the node that refused it said, and repeat it.
-    #[error("transaction {tx} failed in block {height} after costly checks, so its fee was charged")]
+    #[error(
+        "transaction {tx} failed in block {height}, and its fee was charged: the ledger may have changed since it was \
+         sent; check what it refers to before you repeat it"
+    )]
     Charged {
         /// The transaction.
         tx: TxId,
@@ -256,7 +267,7 @@ impl ChainError {
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Ending { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
-            Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
+            Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) | Self::TooMany { .. } => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } | Self::Charged { .. } => ErrorKind::Other,
         }
     }

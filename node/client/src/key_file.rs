@@ -22,7 +22,7 @@ const MAX: usize = 1024;
 #[non_exhaustive]
 pub enum KeyFileError {
     /// It cannot be read or written.
-    #[error("{path}: {error}")]
+    #[error("cannot read or write the key file {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,

@@ -69,7 +69,7 @@ pub enum ObjectsError {
         path: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("{path}: {error}")]
+    #[error("cannot read or write the list of objects {path}: {error}")]
     File {
         /// The list, or its lock.
         path: PathBuf,

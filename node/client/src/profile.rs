@@ -78,7 +78,7 @@ pub enum ProfileError {
     #[error("{0} has a profile already, whose keys would be lost: choose another directory")]
     Exists(PathBuf),
     /// A file cannot be read or written.
-    #[error("{path}: {error}")]
+    #[error("cannot read or write {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum ProfileError {
         error: io::Error,
     },
     /// The genesis file is not TOML of a genesis.
-    #[error("{path}: {error}")]
+    #[error("invalid genesis file {path}: {error}")]
     Toml {
         /// The file.
         path: PathBuf,
@@ -94,7 +94,7 @@ pub enum ProfileError {
         error: Box<toml::de::Error>,
     },
     /// The genesis breaks a rule.
-    #[error("{path}: {error}")]
+    #[error("invalid genesis file {path}: {error}")]
     Genesis {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum ProfileError {
         error: Box<GenesisError>,
     },
     /// The secrets in a file cannot be used: locked, or damaged.
-    #[error("{path}: {error}")]
+    #[error("cannot use {path}: {error}")]
     Keystore {
         /// The file.
         path: PathBuf,

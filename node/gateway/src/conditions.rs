@@ -134,7 +134,7 @@ impl SourceConditions {
         match self.0.judge(object) {
             Verdict::Send => Ok(()),
             Verdict::NotModified | Verdict::Failed => {
-                Err(error(S3ErrorCode::PreconditionFailed, "a condition on the copy's source is false"))
+                Err(error(S3ErrorCode::PreconditionFailed, "precondition failed on the source of the copy"))
             }
         }
     }

@@ -65,7 +65,7 @@ pub(crate) fn told(source: BucketError) -> S3Error {
         BucketError::Funds(_) => custom("InsufficientFunds", StatusCode::INSUFFICIENT_STORAGE, text),
         BucketError::Unavailable(_) => later(S3ErrorCode::ServiceUnavailable, text, 10),
         _ => {
-            tracing::error!(error = %text, "a bucket failed");
+            tracing::error!(error = %text, "an S3 request failed with InternalError");
             error(S3ErrorCode::InternalError, text)
         }
     }

@@ -246,7 +246,7 @@ fn refusal(refused: S3Error) -> Response {
 }
 
 fn failed(source: &(dyn std::error::Error + Send + Sync)) -> HttpResponse {
-    tracing::error!(error = %source, "a request failed");
+    tracing::error!(error = %source, "cannot answer a request; sent status 500");
     let mut response = HttpResponse::new(s3s::Body::empty());
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response

@@ -58,7 +58,7 @@ impl Store {
         let conditions = request.extensions.get::<Conditions>().cloned().unwrap_or_default();
         let window = match conditions.judge(&object) {
             Verdict::Failed => {
-                return Err(error(S3ErrorCode::PreconditionFailed, "a condition of the request is false"));
+                return Err(error(S3ErrorCode::PreconditionFailed, "precondition failed (If-Match or the like)"));
             }
             Verdict::NotModified => None,
             Verdict::Send => Some(Window::of(&object, request.extensions.get::<Wanted>().copied(), at.part)?),
@@ -250,7 +250,9 @@ impl Stream for Sending {
                 self.left = self.left.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
             // The client sees a connection that ends early.
-            Poll::Ready(Some(Err(source))) => tracing::warn!(error = %source, "a read ended early"),
+            Poll::Ready(Some(Err(source))) => {
+                tracing::warn!(error = %source, "cannot read the rest of an object: the response ends early");
+            }
             Poll::Ready(None) | Poll::Pending => {}
         }
         polled.map(|item| item.map(|bytes| bytes.map_err(|source| Box::new(source) as StdError)))

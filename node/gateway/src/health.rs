@@ -47,7 +47,7 @@ impl Health {
     /// Why not.
     pub(crate) async fn ready(&self) -> Result<(), String> {
         if self.draining.load(Ordering::Relaxed) {
-            return Err("the gateway is about to end".to_owned());
+            return Err("the gateway is shutting down".to_owned());
         }
         if let Some(warning) = self.warning.newest() {
             return Err(warning);

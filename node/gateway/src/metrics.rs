@@ -94,16 +94,16 @@ impl Metrics {
         let (in_flight, connections, received, sent) =
             (Gauge::default(), Gauge::default(), Counter::default(), Counter::default());
         registry.register_collector(Box::new(Fetched(fetched)));
-        registry.register("requests", "Requests that were answered", requests.clone());
-        let text = "From a request's headers to its answer's headers";
+        registry.register("requests", "HTTP requests that were answered", requests.clone());
+        let text = "Time from a request's headers to its response's headers";
         registry.register_with_unit("request_duration", text, Unit::Seconds, seconds.clone());
-        registry.register("requests_in_flight", "Requests that are being answered", in_flight.clone());
+        registry.register("requests_in_flight", "HTTP requests that are being answered", in_flight.clone());
         let lease_end: Gauge<i64, AtomicI64> = Gauge::default();
         let text = "Epoch in which the first lease of the buckets ends; 0 before that is known";
         registry.register("lease_end_epoch", text, lease_end.clone());
         registry.register("connections", "Connections that are open", connections.clone());
-        registry.register_with_unit("received", "Bodies of requests", Unit::Bytes, received.clone());
-        registry.register_with_unit("sent", "Bodies of answers", Unit::Bytes, sent.clone());
+        registry.register_with_unit("received", "Bytes of request bodies received", Unit::Bytes, received.clone());
+        registry.register_with_unit("sent", "Bytes of response bodies sent", Unit::Bytes, sent.clone());
         Self { registry: Arc::new(registry), requests, seconds, in_flight, connections, received, sent, lease_end }
     }
 

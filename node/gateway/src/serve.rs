@@ -220,7 +220,7 @@ async fn serve_one(socket: TcpStream, tls: Option<TlsAcceptor>, router: Router, 
     let Some(tls) = tls else { return answer(socket, router, ending).await };
     match timeout(limits::HANDSHAKE, tls.accept(socket)).await {
         Ok(Ok(socket)) => answer(socket, router, ending).await,
-        Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
+        Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake with a client failed"),
         Err(_) => tracing::debug!("the TLS handshake took too long; closed"),
     }
 }
@@ -244,7 +244,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "the connection of a client ended early");
     }
 }
 

@@ -4,7 +4,11 @@
 //! to every validator, until a block has it. It is checked before it is sent. Not here: what is asked for and what a
 //! proof pays, which are the ledger's rules.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use futures::future::join_all;
 use ostrakon_net::{Workers, ask};
@@ -24,6 +28,8 @@ pub(crate) mod proof;
 
 /// How often a proof that no block has yet is sent again, or made again if it could not be.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The last time that can be shown as a date: the end of the year 9999, in milliseconds of Unix time.
+const LAST_MS: u64 = 253_402_300_799_999;
 
 /// How this epoch's proof is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +68,10 @@ impl fmt::Display for AuditStatus {
         write!(f, "epoch {}: ", self.epoch)?;
         match &self.state {
             AuditState::Nothing => f.write_str("nothing to prove"),
-            AuditState::Waits { opens_ms } => write!(f, "waits for block time {opens_ms} ms"),
+            AuditState::Waits { opens_ms } => {
+                let opens = UNIX_EPOCH + Duration::from_millis((*opens_ms).min(LAST_MS));
+                write!(f, "not sent yet; its window opens at {}", humantime::format_rfc3339_seconds(opens))
+            }
             AuditState::Sent => f.write_str("sent, and in no block yet"),
             AuditState::Proven => f.write_str("proven"),
             AuditState::Failed { reason } => write!(f, "cannot be proven: {reason}"),

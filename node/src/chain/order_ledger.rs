@@ -185,8 +185,9 @@ impl order::Ledger for OrderLedger {
         // A quorum found it valid, so if this node does not, its own state is wrong.
         let changes = changes.map_err(|error| {
             let (height, block) = (block.header.height, block.header.id());
-            tracing::error!(%height, %block, %error, "decided block is invalid here: this node's database is damaged");
-            outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state before a decided block" })
+            let cause = outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state before a decided block" });
+            tracing::error!(%height, %block, %error, "a decided block is invalid on this node: {cause}");
+            cause
         })?;
         shared.commit(&DecidedBlock { block, certificate }, &changes)
     }

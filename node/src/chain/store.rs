@@ -131,7 +131,11 @@ pub enum LedgerError {
         reason: String,
     },
     /// The network is not the one that the operator means.
-    #[error("block {height} is {got}, but the trusted checkpoint has {expected}: the node is on another chain")]
+    #[error(
+        "block {height} is {got}, but the trusted checkpoint has {expected}: the node is on another chain; check \
+         `checkpoint` in node.toml with a source that you trust, and if it is right, delete the node's directory \
+         `chain`"
+    )]
     Checkpoint {
         /// The height of the checkpoint.
         height: Height,

@@ -48,8 +48,8 @@ pub fn other_key(dir: &Path) -> Option<Wrong> {
     };
     let of = owner.map_or("the node with the key that was here".to_owned(), |owner| format!("node {owner}"));
     let reason = format!(
-        "{found}, and {} has what {of} stores: restore {} from a copy. With another key this is another node, what is \
-         stored is lost, and so may be the bond; for a new node use another directory",
+        "{found}, and {} has the columns of {of}: restore {} from a backup. With another key this is another node: \
+         the stored columns are lost, and perhaps the bond; for a new node use another directory",
         dir.display(),
         file.display()
     );
@@ -98,7 +98,7 @@ fn unwritable(path: &Path) -> Option<Wrong> {
                              if errors made it read-only"
                 .to_owned()
         }
-        Err(error) => format!("cannot be written ({error}): give it to the user that runs the node"),
+        Err(error) => format!("is not writable ({error}): make the user that runs the node its owner"),
     };
     Some(Wrong::new(&path.to_string_lossy(), reason))
 }

@@ -31,8 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) const HELP: &str =
     "Keep the node running meanwhile: it sends its columns to others, one copy of each, and is \
-paid for each until it is there. Its bond pays who takes them. The command waits until nothing is left, withdraws the \
-node, and says in which epoch the bond returns; end it with Ctrl-C and run it again as you like.
+paid for each until it is there. The nodes that take them are paid from its bond. The command waits until nothing is \
+left, withdraws the node, and says in which epoch the bond returns; end it with Ctrl-C and run it again as you like.
 
 Examples:
   ostrakon-node drain --dir DIR
@@ -105,7 +105,7 @@ fn progress(provider: &Provider, all: u64, epoch: Epoch) -> String {
     let left = provider.used;
     match left {
         0 if provider.collateral > Amount::ZERO => format!(
-            "nothing is stored any more; {} obols of the bond are behind lost columns that are not rebuilt yet",
+            "nothing is stored any more; {} obols of the bond are held for lost columns that are not rebuilt yet",
             provider.collateral
         ),
         0 => format!("nothing is stored any more; waits for the end of epoch {epoch}, which may still ask for proofs"),

@@ -35,7 +35,7 @@ use rows::{Earnings, Rows, Sums, by_commitment, by_day, by_epoch};
 pub(super) struct EarningsArgs {
     #[command(flatten)]
     data_dir: DataDir,
-    /// What a row is
+    /// Group the rows by epoch or day, or list the columns stored now by commitment
     #[arg(long, value_enum, default_value_t = By::Epoch)]
     by: By,
     /// Print all rows as comma-separated values

@@ -44,8 +44,8 @@ pub(super) struct InitArgs {
     /// Genesis file of the network, which is copied into the data directory
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Address to listen on, as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: where the public addresses lead,
-    /// else port 4001, TCP and QUIC]
+    /// Address to listen on, such as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: where the public addresses
+    /// lead, else port 4001, TCP and QUIC]
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `maintenance`: announces that the node will be away for some hours, which is no fault then.
+//! `maintenance`: announces that the node will be offline for some hours, which do not count as a fault then.
 //!
 //! In go durations, out goes a transaction that names epochs: those that cover them, whenever epochs begin.
 
@@ -54,7 +54,12 @@ pub(super) fn announce(args: MaintenanceArgs) -> anyhow::Result<()> {
         let height = operator.perform(Action::Maintain(Maintain { node, from, epochs: until.0 - from.0 })).await?;
         let provider = chain.provider(node).await?.with_context(|| format!("node {node} is not a provider"))?;
         let known = provider.audited.maintenance;
-        ensure!(known == Some(planned), "the ledger has {known:?} of node {node} after block {height}: try again");
+        let shown = known
+            .map_or_else(|| "no announcement".to_owned(), |shown| format!("epochs {} to {}", shown.from, shown.until));
+        ensure!(
+            known == Some(planned),
+            "block {height} does not have the announced maintenance of node {node}, but {shown}: run the command again"
+        );
         let begins_ms =
             |epoch: Epoch| head.epoch_start_ms.saturating_add((epoch.0 - head.epoch.0).saturating_mul(epoch_ms));
         let done = json!({

@@ -64,7 +64,7 @@ pub(super) struct OwnerArgs {
 pub(super) struct MoveArgs {
     #[command(flatten)]
     owner: OwnerArgs,
-    /// Public address of the node, as /ip4/192.0.2.1/tcp/4001; repeat it for more
+    /// Public address of the node, such as /ip4/192.0.2.1/tcp/4001; repeat it for more
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced, required = true)]
     addresses: Vec<String>,
 }
@@ -73,10 +73,10 @@ pub(super) struct MoveArgs {
 pub(super) struct JoinArgs {
     #[command(flatten)]
     owner: OwnerArgs,
-    /// Bond to lock, in obols; in an open network each whole obol is one unit of voting power
+    /// Bond to lock, in obols; in a permissionless network each whole obol is one unit of voting power
     #[arg(long, value_name = "OBOLS")]
     bond: Amount,
-    /// Public address of the node, as /ip4/192.0.2.1/tcp/4001; repeat it for more [default: as a provider]
+    /// Public address of the node, such as /ip4/192.0.2.1/tcp/4001; repeat it for more [default: as a provider]
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
     /// Failure domain of the node [default: as a provider]

@@ -72,7 +72,7 @@ enum Command {
     /// End the node's service as a storage provider: move its columns to others, and get the bond back
     #[command(after_help = drain::HELP)]
     Drain(drain::DrainArgs),
-    /// Announce that the node will be away for some hours, which is no fault then
+    /// Announce that the node will be offline for some hours, which do not count as a fault then
     #[command(after_help = maintenance::HELP)]
     Maintenance(maintenance::MaintenanceArgs),
     /// Add, list or remove the disks on which the node stores columns

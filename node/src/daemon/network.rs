@@ -75,8 +75,8 @@ pub(super) struct CreateArgs {
     /// Money of an account beside those of the owners; repeat it for more
     #[arg(long, value_name = "ACCOUNT=OBOLS")]
     fund: Vec<Fund>,
-    /// Least length of an epoch in seconds: terms, unbonding and trash are counted in epochs, and take as long whatever
-    /// its length
+    /// Minimum length of an epoch, in seconds; terms, unbonding and the keeping of deleted columns, which are counted
+    /// in epochs, are set so that they last as long with any length
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=604_800))]
     epoch: u64,
@@ -171,7 +171,7 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
 fn read_card(path: &Path) -> anyhow::Result<Card> {
     let shown = || path.display().to_string();
     let length = path.metadata().with_context(shown)?.len();
-    ensure!(length <= CARD_MAX, "{} is not a card: it has {length} bytes", shown());
+    ensure!(length <= CARD_MAX, "{} is not a card: it has {length} bytes, over the limit of {CARD_MAX}", shown());
     let text = std::fs::read_to_string(path).with_context(shown)?;
     toml::from_str(&text).map_err(|error| anyhow::anyhow!("{} is not a card: {}", shown(), error.message()))
 }

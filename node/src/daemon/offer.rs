@@ -21,11 +21,11 @@ pub(super) const OWNER_KEY_FILE: &str = "owner.key";
 
 #[derive(Debug, Default, Args)]
 pub(super) struct OfferArgs {
-    /// Offer storage at this public address of the node, as /ip4/192.0.2.1/tcp/4001, or with ip6, or with a name after
-    /// dns; repeat it for more
+    /// Offer storage at this public address of the node, such as /ip4/192.0.2.1/tcp/4001, or with ip6, or with a name
+    /// after dns; repeat it for more
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
-    /// Storage offered, as 500G or 2T
+    /// Storage offered, such as 500G or 2T
     #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
     capacity: Option<u64>,
     /// Price of one GiB for one epoch [default: 0.001]

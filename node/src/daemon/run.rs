@@ -103,7 +103,11 @@ fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files: fewer connections fit");
+        tracing::warn!(
+            %error, limit = ?limit.current,
+            "cannot raise the limit of open files (RLIMIT_NOFILE), so that fewer connections fit: set LimitNOFILE= in \
+             the systemd unit, or `ulimit -n`"
+        );
     }
 }
 

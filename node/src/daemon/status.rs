@@ -436,8 +436,8 @@ impl PayStatus {
         let paid = format!("earned    {earned} obols for {proven_epochs} epochs");
         let missed = (*missed > 0).then(|| {
             format!(
-                "warning   {missed} epochs in a row were not proven and are not paid; a suspended provider gets \
-                 nothing new"
+                "warning   {missed} epochs in a row were not proven and are not paid; a provider that misses too many \
+                 is suspended and gets no new columns: check the node's log, disk and connection"
             )
         });
         std::iter::once(paid).chain(missed)

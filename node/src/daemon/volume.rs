@@ -14,7 +14,7 @@ use super::{DataDir, run, say, status};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumeCommand {
-    /// Store columns in the directory PATH too, which is empty, and on a mounted disk of its own
+    /// Store columns in PATH too, which must be an empty directory on a mounted disk of its own
     #[command(after_help = "Example, for a new disk, with the node stopped:
   mkfs.ext4 /dev/sdb && mkdir -p /srv/disk2 && mount /dev/sdb /srv/disk2
   ostrakon-node volume add --dir DIR /srv/disk2")]

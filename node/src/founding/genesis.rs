@@ -116,7 +116,10 @@ fn wrong_with(source: &str, card: &Card) -> Vec<String> {
         wrong.extend(announced(address).err().map(|reason| format!("{source}: address {address:?} {reason}")));
     }
     if !domain.is_valid() {
-        wrong.push(format!("{source}: invalid domain \"{domain}\""));
+        wrong.push(format!(
+            "{source}: invalid domain \"{domain}\": need OPERATOR/INFRASTRUCTURE/REGION, each of 1 to 64 characters of \
+             a-z 0-9 . _ -"
+        ));
     }
     wrong
 }

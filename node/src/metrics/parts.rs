@@ -144,7 +144,7 @@ pub struct SyncMetrics {
 impl SyncMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("blocks", "Blocks of other nodes that were committed", self.blocks.clone());
-        registry.register("backoffs", "Times that a source of blocks was backed off from", self.backoffs.clone());
+        registry.register("backoffs", "Back-offs from nodes that send blocks", self.backoffs.clone());
         registry.register("chunks", "Chunks of snapshots that were received and are valid", self.chunks.clone());
     }
 }
@@ -307,7 +307,11 @@ impl RetentionMetrics {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("changes", "Places of columns committed, trashed or deleted", self.changes.clone());
+        registry.register(
+            "changes",
+            "Stored columns that were committed, trashed or deleted, by change",
+            self.changes.clone(),
+        );
     }
 }
 
@@ -339,8 +343,12 @@ impl RepairMetrics {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("columns", "Columns rebuilt, moved, reported as lost and returned", self.columns.clone());
-        registry.register("failures", "Repairs that came to nothing, and are tried again", self.failures.clone());
+        registry.register(
+            "columns",
+            "Columns rebuilt, moved, reported as lost or returned, by what was done",
+            self.columns.clone(),
+        );
+        registry.register("failures", "Repairs that failed and are retried", self.failures.clone());
         registry.register_with_unit("read", "Bytes that repairs read", Unit::Bytes, self.read.clone());
         registry.register_with_unit("written", "Bytes that repairs wrote", Unit::Bytes, self.written.clone());
     }

@@ -38,9 +38,10 @@ impl Display for Standing {
             Self::Registered { drawn_from: Some(epoch) } => {
                 write!(f, "registered; draws count it from epoch {epoch} on")
             }
-            Self::Registered { drawn_from: None } => {
-                f.write_str("registered; nothing of its capacity is free with a bond behind, so that it is not drawn")
-            }
+            Self::Registered { drawn_from: None } => f.write_str(
+                "registered, but gets no new columns: no free capacity is covered by the bond; raise `bond_obols` \
+                 or `capacity_bytes` in [provider]",
+            ),
             Self::Unfunded { owner, have, need } => {
                 let missing = Self::missing(*have, *need);
                 write!(

@@ -68,7 +68,7 @@ pub(super) enum JobError {
     Refused(#[from] SubmitError),
     #[error("no block has the report")]
     NotReported,
-    #[error("what was rebuilt is not what its columns' names say")]
+    #[error("rebuilt columns do not match their ids in the commitment: the object was inconsistent when it was added")]
     Inconsistent,
     #[error("this node's own column is damaged")]
     Damaged,

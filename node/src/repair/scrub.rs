@@ -81,7 +81,9 @@ impl Repair {
                          Check the disk"
                     );
                 }
-                Err(error) => tracing::warn!(%column, %error, "scrub cannot read a stored column"),
+                Err(error) => {
+                    tracing::warn!(%column, %error, "cannot read a stored column to verify it: check the disk")
+                }
             }
         }
     }

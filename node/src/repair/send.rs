@@ -182,7 +182,7 @@ impl Run<'_> {
         let there = to.lanes.iter().zip(lanes).map(|(lane, sent)| async move {
             let Upload { index, provider, .. } = lane.upload;
             match sent {
-                _ if is_wrong(index) => Err(format!("column {index} is not what its name says")),
+                _ if is_wrong(index) => Err(format!("column {index} does not match its id in the commitment")),
                 Ok(sent) if sent == self.commitment().column_len => self.finish_there(&lane.upload, manifest).await,
                 Ok(sent) => Err(format!("{provider} stored {sent} bytes")),
                 Err(reason) => Err(format!("{provider}: {reason}")),

@@ -34,7 +34,10 @@ impl Run<'_> {
         let (commitment, rebuilder) = (self.commitment().id, self.on.node());
         let (object, extent) = (commitment.object, commitment.extent);
         let columns: Vec<u8> = made.iter().map(|made| made.index).collect();
-        tracing::error!(%object, extent, ?columns, "rebuilt columns are not those that the object's owner named");
+        tracing::error!(
+            %object, extent, ?columns,
+            "rebuilt columns do not match their ids in the commitment: the object was inconsistent when it was added"
+        );
         let action = match self.inconsistent(layout).await {
             Some(proof) => Action::Inconsistent(proof),
             // The ledger asks only who is drawn first.

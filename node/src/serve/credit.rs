@@ -79,9 +79,8 @@ pub enum ReserveError {
     },
     /// Wait for commits, or use another node. So many bytes of others' uploads are too many.
     #[error(
-        "not enough space for uncommitted columns: {wanted} more bytes are requested, {used} are the account's, and \
-         {left} of {most} are free, of which one account may use a third of what it leaves to others; use another \
-         node, or store less at a time"
+        "no space for {wanted} more bytes of uncommitted columns: the account uses {used}, and {left} of {most} are \
+         free, which one account may use only in part; wait for commits, use another node, or store less at a time"
     )]
     Space {
         /// Bytes asked for.

@@ -297,7 +297,7 @@ pub enum StoreError {
     #[error("a write to disk was interrupted by a bug; upload the column again")]
     Interrupted,
     /// A write was not made durable: nothing is written until the node is restarted; reads continue.
-    #[error("a write to disk failed, so the store is read-only; repair the disk and restart the node")]
+    #[error("a write to a volume failed, so it is read-only; repair its disk and restart the node")]
     Poisoned,
     /// The disk is not mounted any more where it was: nothing is written there.
     #[error("the volume at {} was unmounted: mount it again and restart the node", path.display())]
@@ -315,7 +315,7 @@ pub enum StoreError {
     #[error("this node has no volume that takes columns: use another node")]
     NoVolume,
     /// The disk failed.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,

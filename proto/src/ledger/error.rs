@@ -406,8 +406,8 @@ pub enum TxError {
     },
     /// Bond more, or wait until a validator leaves.
     #[error(
-        "no validator seat is free: {votes} validators vote already; where all may join, a bond above the {least} \
-         obols of the least bonded displaces it",
+        "all {votes} validator seats are taken; in a permissionless network, a bond above {least} obols displaces the \
+         validator with the smallest bond",
         votes = limits::VALIDATORS
     )]
     Seats {
@@ -498,7 +498,7 @@ pub enum TxError {
         height: Height,
     },
     /// Use an account that has a vote.
-    #[error("this account has no vote in this network")]
+    #[error("this account has no vote in this network: `ostrakon governance list` shows who can vote")]
     NoVote,
     /// Name a proposal that is open.
     #[error("proposal {number} does not exist or is not open")]

@@ -97,7 +97,9 @@ pub enum AuditError {
         epoch: Epoch,
     },
     /// Wait.
-    #[error("{provider} may prove from {opens_ms} ms on, the block has timestamp {now_ms} ms")]
+    #[error(
+        "{provider} may not prove the epoch yet: its window opens at block time {opens_ms} ms, and now is {now_ms} ms"
+    )]
     NotOpen {
         /// The provider.
         provider: NodeId,

@@ -92,9 +92,9 @@ pub enum ProofFileError {
     Incomplete,
     /// A checkpoint is needed.
     #[error(
-        "the proof file is beyond trust: validators that signed for this network at first have their bonds back, and \
-         could sign any block {height} today; get the id of block {height} from a source that you trust, and verify \
-         the file with it as a checkpoint"
+        "the proof file is too old to be trusted without a checkpoint: validators that signed for this network at \
+         first have their bonds back, and could sign any block {height} today; get the id of block {height} from a \
+         source that you trust, and verify the file with it as a checkpoint"
     )]
     BeyondTrust {
         /// Height of the block that the file rests on.
@@ -102,7 +102,8 @@ pub enum ProofFileError {
     },
     /// It is of another chain than the checkpoint: forged, or of a fork.
     #[error(
-        "the proof file is not of the checkpoint's chain: block {height} is {got} there, and {have} by the checkpoint"
+        "the proof file is not of the checkpoint's chain: block {height} is {got} in the file, and {have} in the \
+         checkpoint; one of them is forged or of another network: check the checkpoint with a second source"
     )]
     Fork {
         /// The height.

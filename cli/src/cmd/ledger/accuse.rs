@@ -30,7 +30,11 @@ pub(super) async fn run(file: &Path, client: &Client, out: &Output) -> crate::Re
     let headers = signed_headers(&read_voucher(file)?).map_err(|error| not_valid(file, error))?;
     let evidence = client.chain().accuse(&headers).await?;
     if evidence.is_empty() {
-        let words = format!("no header in {} proves that a validator signed a false one", file.display());
+        let words = format!(
+            "{} contains no evidence: no header that a validator signed in it contradicts the network's chain, as far \
+             as nodes still have its blocks",
+            file.display()
+        );
         return Err(Error::new(ErrorKind::NotFound, words));
     }
     let progress = Progress::waiting("submitting", out);
@@ -45,7 +49,11 @@ pub(super) async fn run(file: &Path, client: &Client, out: &Output) -> crate::Re
     let all = Accusations { accused };
     out.answer(&all, |paint| all.text(paint))?;
     match all.accused.iter().any(|one| one.refused.is_some()) {
-        true => Err(Error::new(ErrorKind::Partial, "the ledger did not accept all of the evidence")),
+        true => {
+            let (failed, of) = (all.accused.iter().filter(|one| one.refused.is_some()).count(), all.accused.len());
+            let words = format!("the evidence against {failed} of {of} validators is not on the ledger");
+            Err(Error::new(ErrorKind::Partial, words))
+        }
         false => Ok(()),
     }
 }

@@ -93,7 +93,7 @@ pub enum AddError {
         error: io::Error,
     },
     /// It is a fifo, a socket or a device.
-    #[error("{0} is neither a file nor a directory: add what it yields as a stream")]
+    #[error("{0} is neither a regular file nor a directory: pipe its content to `ostrakon add -`")]
     NotAFile(PathBuf),
     /// The directory cannot be listed.
     #[error(transparent)]

@@ -56,7 +56,7 @@ const SUFFIX: &str = "journal";
 #[non_exhaustive]
 pub enum JournalError {
     /// The disk failed, or does not allow it.
-    #[error("{path}: {error}")]
+    #[error("cannot read or write the journal of an add, {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,

@@ -61,7 +61,12 @@ impl Buckets {
             match self.give_back(&key).await {
                 Ok(()) => return Ok(()),
                 // Its balance was that of a block before.
-                Err(error) => tracing::debug!(%error, "cannot return what a bucket's account has yet"),
+                Err(error) => {
+                    tracing::debug!(
+                        bucket = bucket.name(), %error,
+                        "cannot return the balance of a deleted bucket's account yet"
+                    );
+                }
             }
             sleep(RETURN_PAUSE).await;
         }

@@ -51,7 +51,7 @@ pub enum BucketError {
         key: String,
     },
     /// A condition is false.
-    #[error("a condition of the request is false: the object was changed, or exists already")]
+    #[error("precondition failed (If-Match or the like): the object was changed, or exists already")]
     Precondition,
     /// A part that is to be completed is not there, or another.
     #[error("part {number} was not uploaded, or its ETag or checksum differs from that of the request")]

@@ -124,7 +124,10 @@ impl Writer {
                             depot.note_spread(flight.view.version);
                             self.index.learn(Arc::clone(&flight.view));
                         } else if let Err(error) = self.index.view_to_judge().await {
-                            tracing::debug!(%error, "the next batch may be made of an older state");
+                            tracing::debug!(
+                                %error,
+                                "cannot read the bucket's newest state: the next batch may conflict, and be retried"
+                            );
                         }
                         self.contest.note_moved();
                         self.merge();

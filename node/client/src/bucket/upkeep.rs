@@ -163,13 +163,15 @@ impl Bucket {
         for (blob, info) in &used {
             let counted = counted.remove(blob).unwrap_or(0);
             if counted != info.live {
-                let text = format!("object {} has {counted} bytes in use, and {} are recorded", blob.object, info.live);
+                let text =
+                    format!("object {} has {counted} bytes in use, and {} in its record", blob.object, info.live);
                 checked.problems.push(text);
             }
             checked.stored_bytes += info.size;
         }
         checked.stored_objects = used.len();
-        checked.problems.extend(counted.keys().map(|blob| format!("object {} is used and not recorded", blob.object)));
+        let unlisted = |blob: &Blob| format!("the index refers to object {}, and does not list it", blob.object);
+        checked.problems.extend(counted.keys().map(unlisted));
         self.check_ledger((&used, &committed), &mut checked).await?;
         Ok(checked)
     }
@@ -202,7 +204,7 @@ impl Bucket {
         let released = depot.epoch().await?.after(1);
         for object in committed.difference(&known) {
             if depot.leases(*object).await?.iter().any(|commitment| commitment.end > released) {
-                checked.problems.push(format!("object {object} is committed and nothing refers to it"));
+                checked.problems.push(format!("object {object} is paid for, and nothing in the index refers to it"));
             }
         }
         Ok(())

@@ -76,7 +76,7 @@ impl Chain {
                 return Ok(Activity { txs: all, sent_before: wanted.nonce, ..page });
             }
         }
-        Err(ChainError::Unknown { what: "rest of the account's transactions (ask for fewer)" })
+        Err(ChainError::TooMany { account, pages: PAGES_MAX })
     }
 
     /// The next page, from several nodes.

@@ -88,7 +88,7 @@ impl Chain {
     pub async fn head(&self) -> Result<Head, ChainError> {
         let (header, found) = self.records(&[Key::Running, Key::Params]).await?;
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
-            return Err(ChainError::Unknown { what: "record of the chain's current state" });
+            return Err(ChainError::Unknown { what: "record of the chain's current state".to_owned() });
         };
         Ok(self.adopt_head(&header, running, params))
     }
@@ -186,7 +186,10 @@ impl Chain {
             if let Some(set) = trust.set() {
                 break set.iter().map(|(key, _)| Key::Validator(key)).collect();
             }
-            let none = |_| ChainError::Unknown { what: "block after the last change of validators yet: try again" };
+            let none = |_| {
+                let what = "block after the last change of validators yet: try again".to_owned();
+                ChainError::Unknown { what }
+            };
             timeout_at(deadline, self.block_after(trust.height())).await.map_err(none)?;
         };
         let found = self.many(&keys).await?;
@@ -201,7 +204,7 @@ impl Chain {
     pub async fn proposals(&self) -> Result<(Charter, Vec<Proposal>), ChainError> {
         let (_, found) = self.records(&[Key::Charter]).await?;
         let [Some(Record::Charter(charter))] = found.as_slice() else {
-            return Err(ChainError::Unknown { what: "charter" });
+            return Err(ChainError::Unknown { what: "charter".to_owned() });
         };
         let (mut all, mut end) = (Vec::new(), charter.proposals);
         while end > 0 {

@@ -70,8 +70,8 @@ impl Chain {
         let found = found.into_iter().next().flatten();
         let record = found.and_then(|record| if let Record::Epoch(record) = record { Some(record) } else { None });
         let roster = record.and_then(|record| Roster::showing(record, RosterTree::default()));
-        let roster = Arc::new(roster.ok_or(ChainError::Unknown {
-            what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
+        let roster = Arc::new(roster.ok_or_else(|| ChainError::Unknown {
+            what: format!("list of providers of epoch {epoch}: it is too old, or its beacon is not complete yet"),
         })?);
         self.cache(Arc::clone(&roster));
         Ok(roster)

@@ -104,7 +104,8 @@ impl Chain {
         };
         let (_, found) = self.records(&[Key::Running, Key::Epoch(epoch)]).await?;
         let [Some(Record::Running(running)), Some(Record::Epoch(record))] = found.as_slice() else {
-            return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
+            let what = format!("record of epoch {epoch}: it has not begun, or is so old that its record was pruned");
+            return Err(ChainError::Unknown { what });
         };
         let EpochRecord { epoch, start_ms, first, beacon, ref roster, space: proof_space, ref audit } = *record;
         let clock = running.clock;

@@ -38,7 +38,8 @@ pub enum GetError {
     WrongHash(ObjectId),
     /// The mode and time that are stored behind a file's bytes are impossible: it was added so.
     #[error(
-        "the mode and time of object {0} are invalid, and were added so: read its bytes alone, into memory or a pipe"
+        "object {0} was added with an invalid mode or time, and cannot be saved as a file: read its bytes with \
+         `ostrakon cat`"
     )]
     InvalidStamp(ObjectId),
     /// The object is a directory, and a file was asked for.

@@ -43,7 +43,7 @@ pub enum CarError {
     #[error("not a CAR of version 1: {0}")]
     Format(String),
     /// A block is not what its name says.
-    #[error("block {0} does not have the bytes that its name says")]
+    #[error("the hash of block {0} does not match its CID: the archive is damaged")]
     Hash(Cid),
     /// A block is missing.
     #[error("block {0} is missing")]
@@ -153,14 +153,19 @@ fn section(file: &mut (impl BufRead + Seek), most: usize) -> Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
+/// The error of a block that no file of the profile has.
+fn foreign(name: &Cid) -> CarError {
+    CarError::Profile(format!("block {name} does not have a CID of SHA-256, of raw bytes or DAG-PB"))
+}
+
 /// Reads and verifies all blocks.
 fn blocks(file: &mut (impl BufRead + Seek)) -> Result<Blocks, CarError> {
     let mut blocks = Blocks::new();
     while let Some(bytes) = section(file, NAME_MAX + BLOCK_MAX)? {
         let mut rest = bytes.as_slice();
-        let name =
-            Cid::read_bytes(&mut rest).map_err(|error| CarError::Format(format!("a block has no name: {error}")))?;
-        let hash = hash_of(&name).ok_or_else(|| CarError::Profile(format!("it has a block {name}")))?;
+        let name = Cid::read_bytes(&mut rest)
+            .map_err(|error| CarError::Format(format!("a block has an invalid CID: {error}")))?;
+        let hash = hash_of(&name).ok_or_else(|| foreign(&name))?;
         if hash != hashed(rest) {
             return Err(CarError::Hash(name));
         }
@@ -180,7 +185,7 @@ fn collect(
     (name, depth): (&Cid, usize),
     found: &mut Vec<(Sha256, (u64, usize))>,
 ) -> Result<(), CarError> {
-    let hash = hash_of(name).ok_or_else(|| CarError::Profile(format!("it refers to {name}")))?;
+    let hash = hash_of(name).ok_or_else(|| foreign(name))?;
     let (at, bytes) = *blocks.get(&hash).ok_or(CarError::Missing(*name))?;
     if is_raw(name) {
         found.push((hash, (at, bytes)));

@@ -39,18 +39,21 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Exceeded {
     /// What one node may hold.
-    #[error("this node is at its limit for one node; wait for answers, then retry")]
+    #[error("this node has reached its limit of requests or connections for one node; wait for answers, then retry")]
     Node,
     /// What the strangers of one network may hold.
-    #[error("this node is at its limit for your network of addresses; retry later, or ask another node")]
+    #[error(
+        "this node has reached its limit of requests or connections for one IP subnet; retry later, or ask another node"
+    )]
     Prefix,
     /// What all strangers may hold.
     #[error(
-        "this node is at its limit for nodes that are not registered on the ledger; retry later, or ask another node"
+        "this node has reached its limit of requests or connections for nodes that are not registered on the ledger; \
+         retry later, or ask another node"
     )]
     Strangers,
     /// What all may hold.
-    #[error("this node is at its limit; retry later, or ask another node")]
+    #[error("this node has reached its limit of requests or connections; retry later, or ask another node")]
     All,
 }
 

@@ -45,7 +45,7 @@ enum Refused {
     #[error("too many connections from {0} in a short time")]
     Rate(Prefix),
     /// There is no place.
-    #[error("no place for a connection from {0}: {1}")]
+    #[error("connection from {0} refused: {1}")]
     Place(Prefix, Exceeded),
     /// The address has no IP, or the node no key of our kind.
     #[error("not a connection of this network")]

@@ -105,16 +105,25 @@ pub enum OrderError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The write-ahead log cannot be read or written.
-    #[error("consensus write-ahead log failed; stopping to avoid equivocation: repair the disk and restart the node")]
+    #[error(
+        "cannot read or write the consensus write-ahead log; stopping to avoid equivocation: free space on the disk or \
+         repair it, and restart the node"
+    )]
     Wal(#[source] io::Error),
     /// The sign state cannot be read or written.
-    #[error("sign-state file failed; stopping to avoid equivocation: repair the disk and restart the node")]
+    #[error(
+        "cannot read or write the file `sign-state`; stopping to avoid equivocation: free space on the disk or repair \
+         it, and restart the node"
+    )]
     SignState(#[source] io::Error),
     /// The system gave no thread.
     #[error("cannot start the consensus thread: {0}")]
     Thread(#[source] io::Error),
     /// The sign state does not decode.
-    #[error("sign-state file is damaged; stopping to avoid equivocation: move the file away and restart the node")]
+    #[error(
+        "the file `sign-state` is damaged; stopping to avoid equivocation: move it away and restart the node, which \
+         signs again only when that is safe"
+    )]
     Damaged,
 }
 

@@ -75,7 +75,10 @@ pub enum SyncError {
 enum AttemptError {
     #[error("no node that may have a snapshot responds")]
     NoAnswer,
-    #[error("no node has the block of the trusted checkpoint {0}: it is pruned, or not decided yet")]
+    #[error(
+        "no node has the block of the trusted checkpoint {0}: it is not decided yet, or pruned; if so, set \
+         `checkpoint` in node.toml to a newer block, from `ostrakon-node status` of a node that you trust"
+    )]
     Checkpoint(Checkpoint),
     #[error("no node that had the snapshot responds any more")]
     Gone,

@@ -165,7 +165,11 @@ impl Packs {
                     state.active = Some(Arc::new(Active { number, file, path }));
                 }
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "cannot open pack; its columns cannot be read")
+                    tracing::error!(
+                        path = %path.display(), %error,
+                        "cannot open a pack, a file of columns, which may be unreadable: check the disk and the \
+                         permissions of the file, and restart the node"
+                    );
                 }
             }
         }

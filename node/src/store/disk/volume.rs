@@ -218,7 +218,10 @@ impl Volume {
     /// No more writes until the process is restarted.
     pub(super) fn poison(&self) {
         if !self.poisoned.swap(true, Ordering::Relaxed) {
-            tracing::error!(store = %self.root.display(), "write to disk failed; store is read-only until the restart");
+            tracing::error!(
+                volume = %self.root.display(),
+                "a write to this volume failed, so it is read-only now: repair the disk and restart the node"
+            );
         }
     }
 

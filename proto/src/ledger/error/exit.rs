@@ -27,7 +27,10 @@ pub enum ExitError {
         used: u64,
     },
     /// Wait until they are rebuilt, or paid for.
-    #[error("node {node} lost columns that are not rebuilt yet: {behind} obols of its bond are behind them")]
+    #[error(
+        "node {node} lost columns that are not rebuilt yet, and {behind} obols of its bond are held as collateral for \
+         them: wait until they are rebuilt or paid for"
+    )]
     LossesOpen {
         /// The node.
         node: NodeId,

@@ -37,13 +37,13 @@ pub(in crate::swarm) enum SecureError {
     #[error(transparent)]
     Io(io::Error),
     /// The other side closed the connection.
-    #[error("the node closed the connection during the handshake: it may have as many as it allows; retry later")]
+    #[error("the node closed the connection during the handshake: it may be at its connection limit; retry later")]
     Closed,
     /// The other side is a node of this network.
     #[error("the node is of another network, {0}")]
     OtherNetwork(ChainId),
     /// As many connections are open as this process has memory for.
-    #[error("this process has as many connections as it has memory for")]
+    #[error("this process is at its connection limit, which its memory sets; retry later")]
     Full,
     /// The message is not a handshake of this network.
     #[error("Noise handshake failed (not an Ostrakon node?): {0}")]
