@@ -18,7 +18,7 @@ use serde::Deserialize;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An access key, as the command prints it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AccessKey {
     pub(crate) id: String,
     pub(crate) secret: String,
@@ -40,8 +40,22 @@ impl Gateway {
 
     /// Of this profile, for who has this access key.
     pub(crate) fn start_with(cluster: &Cluster, profile: &Path, key: AccessKey, listen: &str) -> Result<Self> {
+        Self::start_flagged(cluster, (profile, listen), key, &[])
+    }
+
+    /// Of the cluster's profile, with reads that do not ask the validators whether anything is newer.
+    pub(crate) fn start_outdated(cluster: &Cluster, key: AccessKey) -> Result<Self> {
+        Self::start_flagged(cluster, (cluster.profile(), "127.0.0.1:0"), key, &["--max-stale", "1m"])
+    }
+
+    fn start_flagged(
+        cluster: &Cluster,
+        (profile, listen): (&Path, &str),
+        key: AccessKey,
+        flags: &[&str],
+    ) -> Result<Self> {
         let log = cluster.files.join("gateway.log");
-        let process = GatewayProcess::start(&cluster.binaries.client, profile, listen, &log)?;
+        let process = GatewayProcess::start_flagged(&cluster.binaries.client, (profile, listen, &log), flags)?;
         let endpoint = format!("http://{}", process.address());
         Ok(Self { process, endpoint, key })
     }

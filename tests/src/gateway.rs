@@ -33,7 +33,15 @@ impl GatewayProcess {
     /// # Errors
     /// When it cannot be started, or does not say that it listens.
     pub fn start(client: &Path, profile: &Path, listen: &str, log: &Path) -> Result<Self> {
-        Self::start_by(without_profile(client), (profile, listen, log))
+        Self::start_flagged(client, (profile, listen, log), &[])
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Errors
+    /// As [`GatewayProcess::start`].
+    pub fn start_flagged(client: &Path, places: (&Path, &str, &Path), flags: &[&str]) -> Result<Self> {
+        Self::start_by(without_profile(client), places, flags)
     }
 
     /// The same in a place of its own.
@@ -43,11 +51,11 @@ impl GatewayProcess {
     pub fn start_in(place: &Site, client: &Path, profile: &Path, listen: &str, log: &Path) -> Result<Self> {
         let mut command = place.command(client);
         without_profile(client).get_envs().for_each(|(name, _)| _ = command.env_remove(name));
-        Self::start_by(command, (profile, listen, log))
+        Self::start_by(command, (profile, listen, log), &[])
     }
 
-    fn start_by(mut command: Command, (profile, listen, log): (&Path, &str, &Path)) -> Result<Self> {
-        command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile);
+    fn start_by(mut command: Command, (profile, listen, log): (&Path, &str, &Path), flags: &[&str]) -> Result<Self> {
+        command.args(["gateway", "--listen", listen, "--json", "--profile"]).arg(profile).args(flags);
         let log = File::options().create(true).append(true).open(log)?;
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start the gateway")?;
         let address = said(&mut process).inspect_err(|_| _ = process.kill())?;
