@@ -1,10 +1,9 @@
 //! Who a request is from: secrets of access keys for s3s, which verifies signatures, and what s3s leaves open.
 
-use std::cell::Cell;
+use std::{borrow::Cow, cell::Cell};
 
 use hyper::{HeaderMap, Uri, header::AUTHORIZATION};
 use ostrakon::bucket::Buckets;
-use percent_encoding::percent_decode_str;
 use s3s::{
     S3ErrorCode, S3Result,
     auth::{S3Auth, SecretKey},
@@ -37,15 +36,14 @@ impl S3Auth for Secrets {
 /// Refuses the second version of signatures, whose verification in s3s leaks time.
 pub(crate) fn refuse_old_signatures(headers: &HeaderMap, uri: &Uri) -> S3Result<()> {
     let old_header = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS "));
-    let old_query = parameters(uri).any(|(name, _)| matches!(name, "Signature" | "AWSAccessKeyId"));
+    let old_query = parameters(uri).any(|(name, _)| matches!(&*name, "Signature" | "AWSAccessKeyId"));
     if old_header || old_query { Err(old_signature()) } else { Ok(()) }
 }
 
 /// The answer to a signature for a region that cannot be one, such as the `US` of s3cmd: s3s refuses to verify it, and
 /// S3 says which region is meant, for which the client signs again. Any other name is as good as another.
 pub(crate) fn wrong_region(headers: &HeaderMap, uri: &Uri, region: &str) -> Option<String> {
-    let query = parameters(uri).find(|(name, _)| *name == "X-Amz-Credential");
-    let query = query.map(|(_, value)| percent_decode_str(value).decode_utf8_lossy());
+    let query = parameter(uri, "X-Amz-Credential");
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let header = header.and_then(|value| value.split_once("Credential=")?.1.split([',', ' ']).next());
     let (code, what, credential) = match (&query, header) {
@@ -74,10 +72,9 @@ pub(crate) fn old_signature() -> s3s::S3Error {
 /// Checks what a verified signature covers: S3's own headers must all be signed, or who has a presigned URL could, for
 /// example, make a copy of an upload; and a presigned URL is valid for seven days at most.
 pub(crate) fn check_signed(headers: &HeaderMap, uri: &Uri) -> S3Result<()> {
-    let query = |wanted: &str| parameters(uri).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let presigned = query("X-Amz-SignedHeaders").map(|signed| signed.replace("%3B", ";").replace("%3b", ";"));
+    let presigned = parameter(uri, "X-Amz-SignedHeaders").map(Cow::into_owned);
     if presigned.is_some() {
-        let seconds = query("X-Amz-Expires").and_then(|seconds| seconds.parse::<u64>().ok());
+        let seconds = parameter(uri, "X-Amz-Expires").and_then(|seconds| seconds.parse::<u64>().ok());
         if seconds.is_none_or(|seconds| seconds > limits::PRESIGNED_SECONDS) {
             let text = "X-Amz-Expires must be less than a week (in seconds)";
             return Err(error(S3ErrorCode::AuthorizationQueryParametersError, text));
@@ -102,10 +99,14 @@ fn signed_headers(authorization: &str) -> Option<String> {
     Some(rest.split([',', ' ']).next().unwrap_or_default().to_owned())
 }
 
-/// The parameters of a query, as they are sent.
-pub(crate) fn parameters(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+/// The parameters of a query, decoded as s3s decodes them: a name that is encoded is the same name.
+pub(crate) fn parameters(uri: &Uri) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+}
+
+/// The value of a parameter of a query.
+pub(crate) fn parameter<'a>(uri: &'a Uri, wanted: &str) -> Option<Cow<'a, str>> {
+    parameters(uri).find(|(name, _)| name == wanted).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -122,6 +123,7 @@ mod tests {
     fn the_second_version_is_refused() {
         let none = HeaderMap::new();
         assert!(refuse_old_signatures(&none, &uri("/b/k?AWSAccessKeyId=a&Signature=b&Expires=1")).is_err());
+        assert!(refuse_old_signatures(&none, &uri("/b/k?AWSAccess%4BeyId=a&%53ignature=b&Expires=1")).is_err());
         assert!(refuse_old_signatures(&none, &uri("/b/k?X-Amz-Signature=b")).is_ok());
         let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
         assert!(refuse_old_signatures(&headers("AWS key:signature"), &uri("/b")).is_err());
@@ -178,6 +180,8 @@ mod tests {
         };
         assert!(check("604800"));
         assert!(!check("604801"));
+        let encoded = uri("/b/k?%58-Amz-Expires=604801&X-Amz-Signed%48eaders=host");
+        assert!(check_signed(&HeaderMap::new(), &encoded).is_err(), "names are what they decode to");
         assert!(!check("99999999999999999999"));
         assert!(!check("-1"));
     }

@@ -107,7 +107,7 @@ impl Gate {
     fn is_upload(&self, request: &S3Request<Body>) -> bool {
         let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let object = matches!(self.domains.path(host, request.uri.path()), Some(S3Path::Object { .. }));
-        let sub_resource = parameters(&request.uri).any(|(name, _)| SUB_RESOURCES.contains(&name));
+        let sub_resource = parameters(&request.uri).any(|(name, _)| SUB_RESOURCES.contains(&&*name));
         let copy = request.headers.contains_key("x-amz-copy-source");
         request.method == Method::PUT && object && !sub_resource && !copy
     }
@@ -189,7 +189,10 @@ fn rewrite(headers: &mut HeaderMap, extensions: &mut Extensions) -> S3Result<()>
 fn forwarded(request: S3Request<Body>) -> S3Result<HttpRequest> {
     let kept: Vec<&str> = {
         let pairs = request.uri.query().unwrap_or_default().split('&');
-        pairs.filter(|pair| !pair.starts_with("X-Amz-")).collect()
+        let is_signature = |pair: &str| {
+            form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name.starts_with("X-Amz-"))
+        };
+        pairs.filter(|pair| !is_signature(pair)).collect()
     };
     let target = match kept.join("&").as_str() {
         "" => request.uri.path().to_owned(),

@@ -8,7 +8,10 @@ use hyper::{
 use ostrakon::ipfs::{Cid, Sha256, block_name};
 
 use super::served::Refused;
-use crate::{auth::parameters, ranges::Wanted};
+use crate::{
+    auth::{parameter, parameters},
+    ranges::Wanted,
+};
 
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car";
@@ -105,8 +108,7 @@ impl BlockAsked {
 impl Shape {
     /// The parameter `format` counts more than what is accepted.
     fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Refused> {
-        let parameter = |wanted: &str| parameters(uri).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-        let (raw, car) = match parameter("format") {
+        let (raw, car) = match parameter(uri, "format").as_deref() {
             Some("raw") => (true, false),
             Some("car") => (false, true),
             Some(other) => {
@@ -120,12 +122,12 @@ impl Shape {
         }
         if car {
             let bad = |text: &str| Refused::new(StatusCode::BAD_REQUEST, text.to_owned());
-            if parameter("car-version").is_some_and(|version| version != "1") {
+            if parameter(uri, "car-version").is_some_and(|version| version != "1") {
                 return Err(bad("only version 1 of CAR is served"));
             }
-            let bytes = parameter("entity-bytes").map(entity_bytes);
+            let bytes = parameter(uri, "entity-bytes").map(|bytes| entity_bytes(&bytes));
             let (from, to) = bytes.unwrap_or(Some((0, None))).ok_or_else(|| bad("entity-bytes is not FROM:TO"))?;
-            return match parameter("dag-scope") {
+            return match parameter(uri, "dag-scope").as_deref() {
                 Some("block") => Ok(Self::Car(Scope::Block)),
                 None | Some("all" | "entity") => Ok(Self::Car(Scope::Bytes(from, to))),
                 Some(_) => Err(bad("dag-scope is one of block, entity and all")),
