@@ -133,7 +133,7 @@ impl WithoutMoney {
             Ok(said.starts_with("HTTP/1.1 503 ") || ledger.epoch()? > since + TERM / 2 + LOOKED)
         })?;
         let why = said.lines().last().unwrap_or_default();
-        ensure!(why.contains("1 buckets have problems"), "after half the term it says {said}");
+        ensure!(why.contains("buckets with problems: 1"), "after half the term it says {said}");
         let remedy = format!("ostrakon wallet send {}", self.account.address()?);
         let log = fs::read_to_string(cluster.files.join("gateway.log"))?;
         let what = log.lines().find(|line| line.contains("cannot extend the leases of poor") && line.contains(&remedy));

@@ -125,10 +125,13 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
     let profile = backup.restore(&dir, &protection)?;
     let made = time::of_ms(backup.time_ms());
     out.words(&format!("restored the profile {} with {}, as of {made}", dir.display(), links(backup.objects().len())));
-    let client = profile.public().connect()?;
-    let compared = missing(&client, profile.public()).await;
-    client.close().await;
-    let ledger = match compared {
+    let compared = async {
+        let client = profile.public().connect()?;
+        let compared = missing(&client, profile.public()).await;
+        client.close().await;
+        compared
+    };
+    let ledger = match compared.await {
         Ok(ledger) => Some(ledger),
         Err(error) => {
             let message = exit::message(&error);

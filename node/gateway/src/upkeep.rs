@@ -40,7 +40,7 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning, metrics: Metrics) {
                 let problems: Vec<String> = done.iter().filter_map(problem).collect();
                 problems.iter().for_each(|problem| tracing::warn!("{problem}"));
                 // Strangers may ask whether the gateway is ready: which buckets there are is for the log.
-                let words = format!("{} buckets have problems: see the gateway's log", problems.len());
+                let words = format!("buckets with problems: {}; see the gateway's log", problems.len());
                 warning.set(Some(words).filter(|_| !problems.is_empty()));
                 if let Some(end) = done.iter().filter_map(|report| report.lease_end).min() {
                     metrics.lease_end.set(i64::try_from(end.0).unwrap_or(i64::MAX));

@@ -193,10 +193,7 @@ impl Bucket {
     /// # Errors
     /// [`BucketError::NoSuchKey`], and when the newest state cannot be read.
     pub async fn head(&self, key: &str) -> Result<ObjectInfo, BucketError> {
-        match self.engine.index.newest(&Place::object(key.as_bytes())).await? {
-            Some(Value::Object(info)) => Ok(info),
-            _ => Err(no_key(key)),
-        }
+        object_at(key, self.engine.index.newest(&Place::object(key.as_bytes())).await?)
     }
 
     /// The same, as of a few seconds ago: saves a question to the validators.
@@ -204,10 +201,7 @@ impl Bucket {
     /// # Errors
     /// As [`Bucket::head`].
     pub async fn head_recent(&self, key: &str) -> Result<ObjectInfo, BucketError> {
-        match self.engine.index.newest_within(FRESH, &Place::object(key.as_bytes())).await? {
-            Some(Value::Object(info)) => Ok(info),
-            _ => Err(no_key(key)),
-        }
+        object_at(key, self.engine.index.newest_within(FRESH, &Place::object(key.as_bytes())).await?)
     }
 
     /// Reads bytes of an object, as it was found. Once the first of them are there, the rest is read whatever happens
@@ -351,6 +345,14 @@ impl Bucket {
         };
         let Computed { md5, checksums, leaves, .. } = told.await.expect("the body was read to its end");
         Ok((memory, NewBytes { content, md5, checksum: checksums.into_iter().next(), leaves }))
+    }
+}
+
+/// What a place says of the object with this key.
+fn object_at(key: &str, value: Option<Value>) -> Result<ObjectInfo, BucketError> {
+    match value {
+        Some(Value::Object(info)) => Ok(info),
+        _ => Err(no_key(key)),
     }
 }
 
