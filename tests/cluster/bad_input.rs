@@ -82,7 +82,7 @@ fn stranger(stage: &Stage, cid: &str, link: &str, hash: &blake3::Hash) -> Result
             .context("`wallet address` prints an address")?
             .into();
     let send = run(&["wallet".as_ref(), "send".as_ref(), to_self.as_ref(), "5".as_ref()])?;
-    expect(&send, FUNDS, "balance")?;
+    expect(&send, FUNDS, " has 0 obols")?;
     let keyless = run(&["get".as_ref(), cid.as_ref(), "-o".as_ref(), "-".as_ref()])?;
     ensure!(keyless.code.is_some_and(|code| code != 0), "a private object was read without its key");
     expect(&keyless, USAGE, "key")?;

@@ -29,20 +29,22 @@ struct Got {
 }
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let (size, kills) = if is_long() { (4096 * MIB, 10) } else { (192 * MIB, 3) };
+    let (size, kills, rate) = if is_long() { (4096 * MIB, 10, "512M") } else { (192 * MIB, 3, "48M") };
     let (file, out) = (stage.cluster.files.join("source"), stage.cluster.files.join("resumed"));
     let hash = content::write_file(&file, 500, size)?;
     let added: Added = stage.cluster.begin(&["add".as_ref(), file.as_os_str()])?.wait(PATIENCE)?.json()?;
     fs::remove_file(&file)?;
 
     let command = ["get".as_ref(), added.link.as_ref(), "-o".as_ref(), out.as_os_str()];
+    // So slow that it does not end before it is killed.
+    let slow = [&command[..], &["--limit-download".as_ref(), rate.as_ref()]].concat();
     let (mut rng, mut kept) = (stage.rng(), 0);
     // What is worth keeping is 16 MiB: from there to near the end, in order.
     let (first, last) = (usize::try_from(16 * MIB)?, usize::try_from(size - size / 8)?);
     let mut moments: Vec<u64> = (0..kills).map(|_| (first + rng.index(last - first)) as u64).collect();
     moments.sort_unstable();
     for moment in moments {
-        let mut client = stage.cluster.begin(&command)?;
+        let mut client = stage.cluster.begin(&slow)?;
         until("the get comes so far", PATIENCE, || {
             ensure!(!client.has_ended(), "the get ended before it was killed");
             Ok(written(&stage.cluster.files)? >= moment)
