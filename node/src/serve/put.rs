@@ -165,9 +165,7 @@ impl Serve {
         let opener = Opener { from, credit: grant.credit, ticketed: grant.ticketed };
         let opened = lock(&self.uploads).open(opener, open.clone(), Instant::now());
         match opened.map_err(refuse_upload)? {
-            Opened::Finished(finished) => {
-                return Ok(PutResponse::Opened(Taken { next: finished.column_len, early: 0 }));
-            }
+            Opened::Finished(finished) => return Ok(opened_whole(finished)),
             Opened::Open { yielded: Some(other) } => self.drop_upload(other).await,
             Opened::Open { yielded: None } => {}
         }
@@ -184,6 +182,10 @@ impl Serve {
         let is_open = lock(&self.uploads).is_open(&open) && is_charged;
         if begun.is_err() || !is_open {
             self.drop_upload(open.upload).await;
+        }
+        // So may a request of the client's that died meanwhile and asked for its receipt.
+        if let Some(finished) = lock(&self.uploads).finished(&open) {
+            return Ok(opened_whole(finished));
         }
         let begun = begun.map_err(Refusal::from)?;
         is_open.then_some(PutResponse::Opened(begun)).ok_or_else(closed)
@@ -313,6 +315,11 @@ impl Serve {
         lock(&self.uploads).remove(id);
         self.parts.credit.release(id);
     }
+}
+
+/// The answer to who opens an upload that is finished.
+fn opened_whole(finished: Finished) -> PutResponse {
+    PutResponse::Opened(Taken { next: finished.column_len, early: 0 })
 }
 
 fn closed() -> Refusal {

@@ -182,6 +182,11 @@ impl UploadSessions {
         self.open.get(&open.upload).is_some_and(|upload| upload.open == *open)
     }
 
+    /// The result of this upload, if it is finished.
+    pub(super) fn finished(&self, open: &Open) -> Option<Finished> {
+        self.finished.get(&open.upload).filter(|upload| upload.open == *open)?.finished
+    }
+
     /// The credit of accounts, as of the block at `height`.
     pub(super) fn weigh(&mut self, height: Height, credits: Vec<(AccountId, u64)>) {
         if credits.is_empty() {
@@ -555,6 +560,7 @@ mod tests {
         let found = uploads.touch(&open(1, 1).upload, &NODE, now).expect("kept");
         assert_eq!(found.finished, Some(finished));
         assert_eq!(uploads.open(by(1), open(1, 1), now), Ok(Opened::Finished(finished)));
+        assert_eq!([1, 2].map(|upload| uploads.finished(&open(1, upload))), [Some(finished), None]);
         assert!(uploads.open.is_empty() && uploads.accounts.is_empty());
         assert_eq!(uploads.expire(now + REPEAT), []);
         assert!(uploads.touch(&open(1, 1).upload, &NODE, now).is_none());
