@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     future::IntoFuture,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use futures::StreamExt;
@@ -13,7 +13,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
     ledger::{
         state::{ProposalOutcome, ProposedChange},
-        tx::{Action, Anchor, Ballot, DecidedBlock, Evidence, Header, Propose, Transfer},
+        tx::{Action, Anchor, Ballot, DecidedBlock, Drain, Evidence, Header, Propose, Transfer},
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     light::{self, CertifiedHeader, Checkpoint, activity::AccountTx},

@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
-    ledger::tx::{Commit, SlotClaim, batches},
+    ledger::{
+        state::ProviderStatus,
+        tx::{Commit, SlotClaim, batches},
+    },
     placement::RosterEntry,
     sign::Signature,
 };
@@ -55,6 +58,27 @@ pub(super) async fn commit(
         turned_out |= !nothing_new;
         done.extend(there);
     }
+}
+
+/// Gives up the holders that signed and cannot take the column any more, since they left or were suspended meanwhile:
+/// says whether there were any. A commit that names one of them is refused.
+pub(super) async fn give_up_departed(job: &Job<'_>, extents: &mut [Stored]) -> Result<bool, AddError> {
+    let holders = extents.iter().flat_map(Stored::signers).map(|(_, provider)| provider).collect();
+    let (providers, bonds) = (job.client.chain.providers_now(holders).await?, &job.plan.rules.params.bonds);
+    let mut departed = false;
+    for stored in extents {
+        let takes = |node: &NodeId| {
+            let provider = providers.get(node).filter(|provider| provider.status == ProviderStatus::Active);
+            provider.is_some_and(|provider| provider.free_bytes(bonds) >= stored.column_len)
+        };
+        let lost: Vec<u8> = stored.signers().filter(|(_, provider)| !takes(provider)).map(|(index, _)| index).collect();
+        for index in lost {
+            stored.receipts[usize::from(index)] = None;
+            job.lose(&mut stored.placing, index, "takes no more columns by the ledger".to_owned());
+            departed = true;
+        }
+    }
+    Ok(departed)
 }
 
 async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<AddedTerm, AddError> {
@@ -117,9 +141,7 @@ pub(super) fn action(plan: &Plan, listing: &Listing, stored: &Stored, end: Epoch
 /// know the object. Returns how many have, of the extent where they are fewest.
 pub(super) async fn spread(client: &Client, extents: &[&Stored], (height, wanted): (Height, usize)) -> usize {
     let spreads = extents.iter().map(|stored| async move {
-        let stores = (0..=u8::MAX).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
-        let holders: Vec<NodeId> =
-            stores.filter_map(|(index, _)| stored.placing.holder(index)).map(|holder| holder.provider).collect();
+        let holders: Vec<NodeId> = stored.signers().map(|(_, provider)| provider).collect();
         client.chain.spread(height, &holders, wanted.min(holders.len())).await
     });
     join_all(spreads).await.into_iter().min().unwrap_or(0)

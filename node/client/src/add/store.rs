@@ -25,7 +25,7 @@ use super::{
     survives,
     upload::{self, Stored},
 };
-use crate::Event;
+use crate::{Event, chain::ChainError};
 
 /// A manifest, its bytes and the name that they give the object.
 #[derive(Debug)]
@@ -85,16 +85,23 @@ pub(super) async fn store(job: &Job<'_>, source: &mut Source<'_>, options: &AddO
         }
     }
     finish::finish(job, &mut extents, &listing).await?;
-    rebuild::fill_vacant(job, &mut extents, &listing).await?;
-    if let Err(error) = check_receipts(job, options, &extents) {
-        if upload::is_short(&source.layout()) && !job.may_be_pending() {
-            job.drop_journal();
-        }
-        return Err(error);
-    }
-    job.release();
     let done = extents_of(&before);
-    match commit::commit(job, &listing, &extents, &done).await? {
+    let committed = loop {
+        rebuild::fill_vacant(job, &mut extents, &listing).await?;
+        if let Err(error) = check_receipts(job, options, &extents) {
+            if upload::is_short(&source.layout()) && !job.may_be_pending() {
+                job.drop_journal();
+            }
+            return Err(error);
+        }
+        job.release();
+        match commit::commit(job, &listing, &extents, &done).await {
+            Err(AddError::Chain(ChainError::Refused { .. } | ChainError::Charged { .. }))
+                if commit::give_up_departed(job, &mut extents).await? => {}
+            committed => break committed?,
+        }
+    };
+    match committed {
         Some(term) if done.is_empty() => {
             let slots = extents.iter().flat_map(|stored| slots(job, stored)).collect();
             let mut added = added(job, (listing.object, &source.layout()), slots, term);

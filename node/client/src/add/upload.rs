@@ -58,6 +58,14 @@ pub(crate) struct Stored {
     pub(crate) receipts: Vec<Option<Signature>>,
 }
 
+impl Stored {
+    /// The columns with a receipt, and who signed it.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = (u8, NodeId)> {
+        let signed = (0..=u8::MAX).zip(&self.receipts).filter(|(_, receipt)| receipt.is_some());
+        signed.filter_map(|(index, _)| Some((index, self.placing.holder(index)?.provider)))
+    }
+}
+
 /// One row, encoded and hashed; or passed over.
 struct Encoded {
     row: RowId,

@@ -333,14 +333,19 @@ impl Chain {
                 }
             }
         }
-        wanted.sort_unstable();
-        wanted.dedup();
-        let keys: Vec<Key> = wanted.into_iter().map(Key::Provider).collect();
+        found.extend(self.providers_now(wanted).await?);
+        Ok(found)
+    }
+
+    /// The same, as they are now.
+    pub(crate) async fn providers_now(&self, mut nodes: Vec<NodeId>) -> Result<BTreeMap<NodeId, Provider>, ChainError> {
+        nodes.sort_unstable();
+        nodes.dedup();
+        let keys: Vec<Key> = nodes.into_iter().map(Key::Provider).collect();
         let records: Vec<Provider> =
             self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
         self.learn(&records);
-        found.extend(records.into_iter().map(|provider| (provider.node, provider)));
-        Ok(found)
+        Ok(records.into_iter().map(|provider| (provider.node, provider)).collect())
     }
 
     /// How the ledger renews these commitments by itself when they would end; `None` where it does not.

@@ -23,6 +23,32 @@ async fn holders_that_fail_during_an_add_are_replaced() {
     assert_eq!((verified.problem(), verified.columns.len()), (None, 9));
 }
 
+/// They have signed for their column, and the ledger would refuse a commit that names them.
+#[tokio::test(start_paused = true)]
+async fn holders_that_leave_before_the_commit_are_replaced() {
+    let world = Arc::new(World::new(11));
+    let (client, data) = (world.client(), bytes(5_000));
+    let owners = [100, 101].map(|number| Keypair::from_seed(&[number + 1; 32]));
+    let to = |key: &Keypair| Action::Transfer(Transfer { to: key.public(), amount: Amount(1_000_000_000) });
+    world.act(&[(&account(), to(&owners[0])), (&account(), to(&owners[1]))]);
+    let (left, leaving) = ([world.nodes[0], world.nodes[1]], (Arc::clone(&world), OnceLock::new()));
+    let (listen, told) = listener();
+    let leave_once = move |event: Event| {
+        let (world, done) = &leaving;
+        if matches!(event, Event::Progress { .. }) && done.set(()).is_ok() {
+            let drain = |at: usize| (&owners[at], Action::Drain(Drain { node: world.nodes[at] }));
+            world.act(&[drain(0), drain(1)]);
+        }
+        listen(event);
+    };
+    let added = adding(&client, &data).all().on_event(leave_once).await.expect("nine are left");
+    let departed = |event: &Event| matches!(event, Event::HolderFailed { provider, .. } if left.contains(provider));
+    assert!(lock(&told).iter().any(departed), "one of them had signed: {:?}", lock(&told));
+    let stored = holders(&added);
+    assert!(stored.len() == 9 && !left.iter().any(|node| stored.contains(node)), "{stored:?}");
+    assert!(get(&client, &added.link).await.expect("got").0 == data);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_add_is_whole_or_says_what_is_missing() {
     // Nine columns and one spare: two that are full leave one column without a holder, four leave three.
