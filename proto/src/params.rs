@@ -332,14 +332,17 @@ pub struct Repair {
     pub turn_epochs: u64,
     /// Epochs after which a provider pays for a column that it lost, even if nobody has rebuilt it.
     pub forfeit_epochs: u64,
+    /// Epochs after which a commitment ends of which fewer columns are stored than it takes to read it.
+    pub lost_epochs: u64,
     /// What is paid for each GiB that a repair moves.
     pub gib: Amount,
 }
 
 impl Default for Repair {
-    /// Lost after a day without a proof, six hours to rebuild, and a week until a lost column is paid for.
+    /// Lost after a day without a proof, six hours to rebuild, a week until a lost column is paid for, and 30 days
+    /// for holders to bring an object back.
     fn default() -> Self {
-        Self { suspect_epochs: 24, turn_epochs: 6, forfeit_epochs: 168, gib: Amount(10_000) }
+        Self { suspect_epochs: 24, turn_epochs: 6, forfeit_epochs: 168, lost_epochs: 720, gib: Amount(10_000) }
     }
 }
 
@@ -463,6 +466,7 @@ impl Params {
             ("audits.maintenance_every", self.audits.maintenance_every, 1),
             ("repair.suspect_epochs", self.repair.suspect_epochs, 1),
             ("repair.forfeit_epochs", self.repair.forfeit_epochs, 1),
+            ("repair.lost_epochs", self.repair.lost_epochs, 1),
         ];
         for (name, value, least) in numbers {
             if value < least {

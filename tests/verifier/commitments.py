@@ -14,7 +14,7 @@ from formats import encode
 GIB = 1 << 30
 LIVE, MISSING, LOST, REPORTED, _ = range(5)
 REPAIR_DRAW = (1 << 32) - 1
-SWEPT, FORFEITS = 256, 256
+SWEPT, FORFEITS, UNREADABLE = 256, 256, 16
 OWNER_PERCENT = 60
 
 
@@ -134,6 +134,18 @@ class Commitments:
             for index, slot in enumerate(one.slots):
                 if self._is_due(slot, last):
                     self._forfeit(one, index, epoch)
+        last = epoch - self.params.repair.lost_epochs
+        unreadable = [one for one in self.lasting.values() if self._unreadable_since(one, epoch) <= last]
+        require(len(unreadable) <= UNREADABLE, "more ends in one block than this program follows")
+        for one in unreadable:
+            self._close(one, epoch)
+
+    @staticmethod
+    def _unreadable_since(one, epoch):
+        """The epoch since which too few columns are stored, or the next one."""
+        gone = sorted(slot.since for slot in one.slots if slot.state != LIVE)
+        spare = len(one.slots) - one.code.k
+        return gone[spare] if len(gone) > spare else epoch + 1
 
     @staticmethod
     def _is_due(slot, last):

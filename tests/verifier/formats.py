@@ -147,7 +147,7 @@ bonds = provider: u64 | gib: u64 | pay_epochs: u64 | validator: u64 | proposal: 
 governance = proposal_epochs: u64 | max_power_share: u8 | max_stored_share: u8
 audits = leaves: u8 | proven_leaves: u8 | few_providers: u32 | probation_epochs: u64 | suspend_after: u32
   | fee_percent: u8 | starter_bytes: u64 | ramp_epochs: u64 | maintenance_epochs: u64 | maintenance_every: u64
-repair = suspect_epochs: u64 | turn_epochs: u64 | forfeit_epochs: u64 | gib: u64
+repair = suspect_epochs: u64 | turn_epochs: u64 | forfeit_epochs: u64 | lost_epochs: u64 | gib: u64
 code_class = providers: u32 | standard: code | standard_repair: u8 | economy: code | economy_repair: u8
 genesis = name: string | time_ms: u64 | membership | params | accounts: vec (account: key | balance: u64)
   | validators: vec genesis_validator | providers: vec genesis_provider

@@ -102,6 +102,7 @@ pub fn params(epoch_seconds: u64) -> Params {
             suspect_epochs: hours(default.repair.suspect_epochs),
             turn_epochs: hours(default.repair.turn_epochs).min(hours(default.draw_epochs) / 2),
             forfeit_epochs: hours(default.repair.forfeit_epochs),
+            lost_epochs: hours(default.repair.lost_epochs),
             ..default.repair
         },
         governance: Governance { proposal_epochs: hours(default.governance.proposal_epochs), ..default.governance },

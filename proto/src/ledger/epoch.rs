@@ -10,13 +10,15 @@ use std::cmp::Reverse;
 
 use crate::{
     beacon::{self, BeaconSignature},
-    id::{ChainId, Epoch},
+    id::{ChainId, Epoch, ObjectId},
     ledger::{
         action,
         draft::Draft,
         faults, inventory, losses, money, proofs, pulse,
         rules::Rules,
-        state::{EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records},
+        state::{
+            CommitmentId, EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records,
+        },
     },
     limits,
 };
@@ -39,6 +41,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
     end_commitments(draft, rules, epoch);
     losses::sweep(draft, &rules.params);
     losses::forfeit_due(draft, &rules.params);
+    end_unreadable(draft, rules, epoch);
     inventory::forget(draft);
     if turned {
         action::expire(draft, epoch);
@@ -132,6 +135,18 @@ fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
         if count < limits::ENDING_SLOTS {
             return;
         }
+    }
+}
+
+/// Ends what could not be read for so long that nobody will bring enough of it back, as much as one block may.
+fn end_unreadable(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
+    let Some(due) = epoch.0.checked_sub(rules.params.repair.lost_epochs).map(Epoch) else { return };
+    let first = Key::Unreadable(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
+    let last = Key::Unreadable(due, CommitmentId::last_of(ObjectId::GREATEST));
+    for (key, _) in draft.scan(&first, &last, limits::UNREADABLE) {
+        let Key::Unreadable(_, id) = key else { continue };
+        let commitment = draft.commitment(&id).expect("the index of the unreadable names commitments that exist");
+        action::close(draft, &rules.params, commitment);
     }
 }
 

@@ -54,12 +54,17 @@ pub enum RepairBlock {
         current: Epoch,
     },
     /// Wait for holders to come back.
-    #[error("only {live} columns are stored, {need} are needed to rebuild any: repair waits for holders to come back")]
+    #[error(
+        "only {live} columns are stored, {need} are needed to rebuild any: repair waits for holders to come back, \
+         until the commitment ends as lost in epoch {until}"
+    )]
     TooFewLive {
         /// Columns that are stored.
         live: usize,
         /// The code's k.
         need: u8,
+        /// The epoch in which it ends.
+        until: Epoch,
     },
     /// Wait for providers.
     #[error(
@@ -150,9 +155,11 @@ pub fn assignment_at(
     let rosters = records.rosters();
     let ((beacon, summary), roster) =
         known.zip(rosters.of(epoch)).ok_or(RepairBlock::OtherTurn { given: epoch, current })?;
-    let (live, need) = (commitment.live(), commitment.code.k);
-    if hands == Hands::Rebuilder && live < usize::from(need) {
-        return Err(RepairBlock::TooFewLive { live, need });
+    if hands == Hands::Rebuilder
+        && let Some(since) = commitment.unreadable_since()
+    {
+        let (live, need, until) = (commitment.live(), commitment.code.k, since.after(params.repair.lost_epochs));
+        return Err(RepairBlock::TooFewLive { live, need, until });
     }
     let columns: Vec<u8> =
         (0..=u8::MAX).zip(&commitment.slots).filter(|(_, slot)| hands.take(slot)).map(|(index, _)| index).collect();

@@ -298,12 +298,24 @@ impl Commitment {
         let unpaid = self.slots.iter().filter(|slot| slot.state.is_lost() && slot.collateral > Amount::ZERO);
         let lost = unpaid.map(|slot| slot.since).min().map(|since| Key::Lost(since, self.id));
         let ticket = self.ticket.map(|_| Key::Ticket(spare, self.id));
-        [Key::Ending(self.end, self.id)].into_iter().chain(lost).chain(ticket)
+        let unreadable = self.unreadable_since().map(|since| Key::Unreadable(since, self.id));
+        [Key::Ending(self.end, self.id)].into_iter().chain(lost).chain(ticket).chain(unreadable)
     }
 
     /// Number of slots whose column is stored.
     pub fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()
+    }
+
+    /// The epoch since which fewer columns are stored than it takes to read it; `None` while as many are.
+    pub fn unreadable_since(&self) -> Option<Epoch> {
+        if self.live() >= usize::from(self.code.k) {
+            return None;
+        }
+        let gone = self.slots.iter().filter(|slot| slot.state != SlotState::Live);
+        let mut since: Vec<Epoch> = gone.map(|slot| slot.since).collect();
+        since.sort_unstable();
+        since.get(usize::from(self.code.spare())).copied()
     }
 }
 

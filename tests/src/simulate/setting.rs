@@ -178,6 +178,7 @@ pub fn params() -> Params {
             suspect_epochs: hours(repair.suspect_epochs),
             turn_epochs: hours(repair.turn_epochs),
             forfeit_epochs: hours(repair.forfeit_epochs),
+            lost_epochs: hours(repair.lost_epochs),
             gib: scaled(repair.gib),
         },
         ..usual

@@ -211,6 +211,7 @@ pub(crate) fn params(epoch_seconds: u64) -> Params {
             suspect_epochs: 3,
             turn_epochs: TURN_SECONDS.div_ceil(epoch_seconds),
             forfeit_epochs: epochs_in(600),
+            lost_epochs: epochs_in(2_400),
             ..Repair::default()
         },
         ..Params::default()

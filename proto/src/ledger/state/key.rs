@@ -81,6 +81,9 @@ pub enum Key {
     Lost(Epoch, CommitmentId),
     /// Mark: what a provider stores counts as lost. An index over providers.
     WrittenOff(NodeId),
+    /// Mark: since this epoch fewer columns of a commitment are stored than it takes to read it. An index over
+    /// commitments.
+    Unreadable(Epoch, CommitmentId),
 }
 
 /// Owner of an unbonding bond.
@@ -128,6 +131,7 @@ impl Key {
             Self::Ticket(..) => 71,
             Self::Lost(..) => 72,
             Self::WrittenOff(_) => 73,
+            Self::Unreadable(..) => 74,
         }
     }
 
@@ -164,7 +168,10 @@ impl Key {
                 bytes.push(*spare);
                 put_commitment(&mut bytes, id);
             }
-            Self::Ending(epoch, id) | Self::Departed(epoch, id) | Self::Lost(epoch, id) => {
+            Self::Ending(epoch, id)
+            | Self::Departed(epoch, id)
+            | Self::Lost(epoch, id)
+            | Self::Unreadable(epoch, id) => {
                 bytes.extend(epoch.0.to_be_bytes());
                 put_commitment(&mut bytes, id);
             }
@@ -236,6 +243,7 @@ impl Key {
             }
             72 => Self::Lost(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             73 => Self::WrittenOff(take_id(&mut rest)?),
+            74 => Self::Unreadable(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(key)

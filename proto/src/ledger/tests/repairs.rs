@@ -20,7 +20,8 @@ use crate::{
 /// A network whose silent providers are written off after two epochs, and pay after six more.
 pub(super) fn repairing() -> Genesis {
     let mut founding = audited();
-    let repair = Repair { suspect_epochs: 2, turn_epochs: 2, forfeit_epochs: 6, gib: Amount(10_000_000_000) };
+    let repair =
+        Repair { suspect_epochs: 2, turn_epochs: 2, forfeit_epochs: 6, lost_epochs: 8, gib: Amount(10_000_000_000) };
     (founding.params.repair, founding.params.draw_epochs) = (repair, 4);
     // So that columns of a few KiB are worth something.
     founding.params.bonds.gib = Amount(1_000_000_000_000);
@@ -374,7 +375,8 @@ fn with_too_few_columns_nothing_is_rebuilt_and_those_that_return_count() {
     for index in 0..9 {
         at.world.does(&landlord(), Action::ReportLoss(ReportLoss { commitment: at.id, index }));
     }
-    assert_eq!(at.assigned(Hands::Rebuilder), Err(RepairBlock::TooFewLive { live: 3, need: 4 }));
+    let until = at.world.epoch().after(8);
+    assert_eq!(at.assigned(Hands::Rebuilder), Err(RepairBlock::TooFewLive { live: 3, need: 4, until }));
     at.world.does(&landlord(), Action::Restore(at.restore(2)));
     at.wait_for_draw();
     assert_eq!(at.assigned(Hands::Rebuilder).map(|assignment| assignment.columns.len()), Ok(8));
@@ -384,6 +386,37 @@ fn with_too_few_columns_nothing_is_rebuilt_and_those_that_return_count() {
     let more = Extend { commitment: at.id, end: at.made().end.after(3), most: Amount(u64::MAX) };
     at.world.does(&alice(), Action::Extend(more));
     at.silent(2, &[]);
+    at.world.check();
+}
+
+/// Nobody can read it, or will bring enough of it back: its owner has the money, and its holders the space.
+#[test]
+fn what_cannot_be_read_for_long_ends() {
+    let mut at = stored(&[11]);
+    let more = Extend { commitment: at.id, end: at.made().end.after(9), most: Amount(u64::MAX) };
+    at.world.does(&alice(), Action::Extend(more));
+    let lose = |at: &mut Stored, index| {
+        at.world.does(&landlord(), Action::ReportLoss(ReportLoss { commitment: at.id, index }));
+    };
+    (0..7).for_each(|index| lose(&mut at, index));
+    assert_eq!(at.made().unreadable_since(), None, "four are left");
+    at.silent(3, &[]);
+    let since = at.world.epoch();
+    (7..9).for_each(|index| lose(&mut at, index));
+    assert_eq!(at.made().unreadable_since(), Some(since), "since the first of these two");
+    at.silent(7, &[]);
+    assert_eq!(at.world.epoch().0, since.0 + 7);
+    let (made, holders) = (at.made(), [9, 10].map(|index| at.holder(index)));
+    assert_eq!((made.live(), made.slots[0].collateral), (2, Amount::ZERO), "paid for after six epochs");
+    let balance = at.world.account(&alice()).balance;
+    at.silent(1, &[]);
+    at.world.check();
+    assert_eq!(at.world.state.commitment(&at.id), None);
+    let held = Amount(made.escrow.0 + made.fund.0);
+    assert!(at.world.account(&alice()).balance > balance, "of {held}");
+    assert_eq!(at.world.state.tip().running.escrowed, Amount::ZERO);
+    assert!(holders.iter().all(|node| at.provider(*node).used == 0));
+    at.silent(1, &[]);
     at.world.check();
 }
 
