@@ -183,7 +183,7 @@ impl Serve {
         if begun.is_err() || !is_open {
             self.drop_upload(open.upload).await;
         }
-        // So may a request of the client's that died meanwhile and asked for its receipt.
+        // A finish that was asked for before the client died may have made it a column meanwhile.
         if let Some(finished) = lock(&self.uploads).finished(&open) {
             return Ok(opened_whole(finished));
         }
@@ -281,12 +281,13 @@ impl Serve {
         let _alone = self.finishing.take(place.key(), turn).await;
         let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
         stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
+        // While it has a charge, so that who opens it again meanwhile finds it open or finished.
+        let receipt = self.receipt(&id, &upload.open, &place, columns);
         if upload.ticketed.is_none() {
             self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
         }
-        let receipt = self.receipt(&id, &upload.open, &place, columns);
-        // It may have been opened again meanwhile.
-        self.parts.credit.release(&id);
+        // What was begun for who did is of no use.
+        self.drop_upload(id).await;
         Ok(PutResponse::Receipt(receipt))
     }
 

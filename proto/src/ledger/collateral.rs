@@ -8,9 +8,10 @@ use crate::{
     id::Amount,
     ledger::{
         rules::{GIB, price_per_epoch},
-        state::Provider,
+        state::{Provider, ProviderStatus},
     },
     params::{Audits, Bonds, Params},
+    placement::{DomainTags, Offer},
 };
 
 /// Collateral of a GiB at this price: as many epochs of pay as the parameters say, or their least. Saturating.
@@ -28,7 +29,45 @@ pub fn full_bond(bonds: &Bonds, capacity: u64, price: Amount) -> Amount {
     Amount(bonds.provider.0.saturating_add(collateral(bonds, capacity, price).0))
 }
 
+/// Why a provider cannot take a column for which it was drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// It takes none any more.
+    #[error("it has left, is draining or suspended, or changed its domain since the draw")]
+    Gone,
+    /// Others were faster.
+    #[error("it is full: {free} bytes are free")]
+    Full {
+        /// Bytes free.
+        free: u64,
+    },
+    /// It must bond more first.
+    #[error("it has {have} obols of free bond, and the column needs {need} as collateral")]
+    Underbonded {
+        /// Bond that is behind nothing yet.
+        have: Amount,
+        /// Collateral of the column.
+        need: Amount,
+    },
+}
+
 impl Provider {
+    /// Collateral of a column of so many bytes, if it can take one for which it was drawn by this offer.
+    ///
+    /// # Errors
+    /// [`TakeError`] says why it cannot.
+    pub fn collateral_for(&self, bonds: &Bonds, column_len: u64, offer: &Offer) -> Result<Amount, TakeError> {
+        if self.status != ProviderStatus::Active || DomainTags::from(&self.domain) != offer.domain {
+            return Err(TakeError::Gone);
+        }
+        let free = self.capacity.saturating_sub(self.used);
+        if free < column_len {
+            return Err(TakeError::Full { free });
+        }
+        let (need, have) = (collateral(bonds, column_len, offer.price), self.free_bond(bonds));
+        if have < need { Err(TakeError::Underbonded { have, need }) } else { Ok(need) }
+    }
+
     /// Bond that is behind nothing yet.
     pub fn free_bond(&self, bonds: &Bonds) -> Amount {
         Amount(self.bond.0.saturating_sub(bonds.provider.0).saturating_sub(self.collateral.0))

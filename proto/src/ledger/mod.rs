@@ -47,7 +47,7 @@ pub use apply::{
     verify_header,
 };
 pub use checked::CheckedTx;
-pub use collateral::{collateral, full_bond};
+pub use collateral::{TakeError, collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
 pub use error::{ExitError, MaintenanceError, TxError};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};

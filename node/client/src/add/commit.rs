@@ -10,7 +10,8 @@ use futures::future::join_all;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
     ledger::{
-        state::ProviderStatus,
+        TakeError,
+        state::Provider,
         tx::{Commit, SlotClaim, batches},
     },
     placement::RosterEntry,
@@ -30,15 +31,15 @@ use crate::{Client, Event, chain::Overtaken};
 /// How often an earlier run's transaction is waited for, when the ledger refuses a new one.
 const ATTEMPTS: u32 = 4;
 
-/// Commits the extents that `done` does not name. `None` when some turned out to be on the ledger already: all are now.
+/// Commits the extents that `done` does not name, and adds to it what turns out to be on the ledger. `None` when some
+/// were already there: all are now.
 pub(super) async fn commit(
     job: &Job<'_>,
     listing: &Listing,
     extents: &[Stored],
-    done: &BTreeSet<u32>,
+    done: &mut BTreeSet<u32>,
 ) -> Result<Option<AddedTerm>, AddError> {
-    let (mut done, mut attempts) = (done.clone(), 0);
-    let mut turned_out = false;
+    let mut attempts = 0;
     loop {
         attempts += 1;
         let open: Vec<&Stored> = extents.iter().filter(|stored| !done.contains(&stored.placing.extent)).collect();
@@ -46,36 +47,40 @@ pub(super) async fn commit(
             return Ok(None);
         }
         let error = match send(job, listing, &open).await {
-            Ok(term) => return Ok(Some(term).filter(|_| !turned_out)),
+            Ok(term) => return Ok(Some(term).filter(|_| done.is_empty())),
             Err(error) => error,
         };
         let Ok(there) = own_commitments(job, listing.object).await else { return Err(error) };
         let there = extents_of(&there);
-        let nothing_new = there.is_subset(&done);
+        let nothing_new = there.is_subset(done);
         if nothing_new && (!job.may_be_pending() || attempts >= ATTEMPTS) {
             return Err(error);
         }
-        turned_out |= !nothing_new;
         done.extend(there);
     }
 }
 
-/// Gives up the holders that signed and cannot take the column any more, since they left or were suspended meanwhile:
-/// says whether there were any. A commit that names one of them is refused.
+/// Gives up the holders that signed and cannot take the column any more, since they left, were suspended or are full by
+/// now: says whether there were any. A commit that names one of them is refused.
 pub(super) async fn give_up_departed(job: &Job<'_>, extents: &mut [Stored]) -> Result<bool, AddError> {
-    let holders = extents.iter().flat_map(Stored::signers).map(|(_, provider)| provider).collect();
-    let (providers, bonds) = (job.client.chain.providers_now(holders).await?, &job.plan.rules.params.bonds);
+    let holders = extents.iter().flat_map(Stored::signers).map(|(_, holder)| holder.provider).collect();
+    let (mut providers, bonds) = (job.client.chain.providers_now(holders).await?, &job.plan.rules.params.bonds);
     let mut departed = false;
     for stored in extents {
-        let takes = |node: &NodeId| {
-            let provider = providers.get(node).filter(|provider| provider.status == ProviderStatus::Active);
-            provider.is_some_and(|provider| provider.free_bytes(bonds) >= stored.column_len)
-        };
-        let lost: Vec<u8> = stored.signers().filter(|(_, provider)| !takes(provider)).map(|(index, _)| index).collect();
-        for index in lost {
-            stored.receipts[usize::from(index)] = None;
-            job.lose(&mut stored.placing, index, "takes no more columns by the ledger".to_owned());
-            departed = true;
+        for (index, holder) in stored.signers().map(|(index, holder)| (index, *holder)).collect::<Vec<_>>() {
+            let take = |provider: &mut Provider| {
+                let collateral = provider.collateral_for(bonds, stored.column_len, &holder.offer)?;
+                // It may be a holder of other extents too.
+                provider.used = provider.used.saturating_add(stored.column_len);
+                provider.collateral = Amount(provider.collateral.0.saturating_add(collateral.0));
+                Ok(())
+            };
+            let taken = providers.get_mut(&holder.provider).ok_or(TakeError::Gone).and_then(take);
+            if let Err(reason) = taken {
+                stored.receipts[usize::from(index)] = None;
+                job.lose(&mut stored.placing, index, format!("signed, but cannot take the column any more: {reason}"));
+                departed = true;
+            }
         }
     }
     Ok(departed)
@@ -141,7 +146,7 @@ pub(super) fn action(plan: &Plan, listing: &Listing, stored: &Stored, end: Epoch
 /// know the object. Returns how many have, of the extent where they are fewest.
 pub(super) async fn spread(client: &Client, extents: &[&Stored], (height, wanted): (Height, usize)) -> usize {
     let spreads = extents.iter().map(|stored| async move {
-        let holders: Vec<NodeId> = stored.signers().map(|(_, provider)| provider).collect();
+        let holders: Vec<NodeId> = stored.signers().map(|(_, holder)| holder.provider).collect();
         client.chain.spread(height, &holders, wanted.min(holders.len())).await
     });
     join_all(spreads).await.into_iter().min().unwrap_or(0)

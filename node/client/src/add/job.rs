@@ -276,7 +276,8 @@ impl<'a> Job<'a> {
         Ok(lanes)
     }
 
-    /// The upload that was started for this column at this holder, or a new one, recorded before it is asked for.
+    /// The upload that was started for this column at this holder, or a new one. It is recorded before it is asked for:
+    /// the newest of a column says who its holder is.
     fn start(
         &self,
         placing: &Placing,
@@ -286,9 +287,7 @@ impl<'a> Job<'a> {
         let (provider, ask) = (holder.provider, holder.offer.price);
         let (extent, before) = (placing.extent, reservation.started.get(&(index, provider)));
         let id = before.map_or_else(|| UploadId(self.client.random()), |id| *id);
-        if before.is_none() {
-            self.record(|| Record::Upload { extent, index, provider, id, ask })?;
-        }
+        self.record(|| Record::Upload { extent, index, provider, id, ask })?;
         let upload = Upload { extent, index, provider, id, ask };
         let started = Started { upload, draw: placing.draw, reserve: reservation.reserve, ours: true };
         let mut open = lock(&self.open);

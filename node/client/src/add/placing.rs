@@ -1,7 +1,8 @@
 //! Which provider of the draw gets which column of an extent: pure.
 //!
 //! The first n of the order get one column each. One that fails is never asked again, and is replaced by the first of
-//! the order that is unused and satisfies the domain rule; those that are busy or did not respond lately come last.
+//! the order that is unused and satisfies the domain rule. Those that are busy, did not respond lately, or were
+//! replaced in an earlier run come last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,8 @@ pub(crate) struct Placing {
     slots: Vec<Option<usize>>,
     /// By place in the order: the column that was lost there, and why.
     failed: BTreeMap<usize, (u8, String)>,
-    /// Places in the order of those that are chosen only when no other is left: busy, or without a response lately.
+    /// Places in the order of those that are chosen only when no other is left: busy, without a response lately, or
+    /// replaced in an earlier run.
     last: BTreeSet<usize>,
 }
 

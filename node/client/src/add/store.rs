@@ -85,34 +85,49 @@ pub(super) async fn store(job: &Job<'_>, source: &mut Source<'_>, options: &AddO
         }
     }
     finish::finish(job, &mut extents, &listing).await?;
-    let done = extents_of(&before);
-    let committed = loop {
-        rebuild::fill_vacant(job, &mut extents, &listing).await?;
-        if let Err(error) = check_receipts(job, options, &extents) {
-            if upload::is_short(&source.layout()) && !job.may_be_pending() {
-                job.drop_journal();
-            }
-            return Err(error);
+    rebuild::fill_vacant(job, &mut extents, &listing).await?;
+    if let Err(error) = check_receipts(job, options, &extents) {
+        if upload::is_short(&source.layout()) && !job.may_be_pending() {
+            job.drop_journal();
         }
-        job.release();
-        match commit::commit(job, &listing, &extents, &done).await {
-            Err(AddError::Chain(ChainError::Refused { .. } | ChainError::Charged { .. }))
-                if commit::give_up_departed(job, &mut extents).await? => {}
-            committed => break committed?,
-        }
-    };
-    match committed {
-        Some(term) if done.is_empty() => {
+        return Err(error);
+    }
+    job.release();
+    match commit_all(job, options, (&listing, &mut extents), extents_of(&before)).await? {
+        Some(term) => {
             let slots = extents.iter().flat_map(|stored| slots(job, stored)).collect();
             let mut added = added(job, (listing.object, &source.layout()), slots, term);
             added.traffic.columns_failed = extents.iter().flat_map(|stored| stored.placing.failures()).collect();
             Ok(added)
         }
         // Some of it was committed earlier: the ledger has all of it now.
-        _ => {
+        None => {
             let all = own_commitments(job, listing.object).await?;
             found(job, (listing.object, &source.layout()), &all, Earlier::Run).await
         }
+    }
+}
+
+/// Commits what `done` does not name. Who signed and left before the block is replaced, and the rest committed again.
+/// `None` when some of it was committed before.
+async fn commit_all(
+    job: &Job<'_>,
+    options: &AddOptions,
+    (listing, extents): (&Listing, &mut Vec<Stored>),
+    mut done: BTreeSet<u32>,
+) -> Result<Option<AddedTerm>, AddError> {
+    loop {
+        let error = match commit::commit(job, listing, extents, &mut done).await {
+            Err(AddError::Chain(error @ (ChainError::Refused { .. } | ChainError::Charged { .. }))) => error,
+            committed => return committed,
+        };
+        extents.retain(|stored| !done.contains(&stored.placing.extent));
+        if !commit::give_up_departed(job, extents).await.unwrap_or(false) {
+            return Err(error.into());
+        }
+        rebuild::fill_vacant(job, extents, listing).await?;
+        check_receipts(job, options, extents)?;
+        job.release();
     }
 }
 

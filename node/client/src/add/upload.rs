@@ -13,7 +13,7 @@ use ostrakon_proto::{
     layout::{Layout, RowId, RowLayout},
     ledger::state::Domain,
     limits,
-    placement::DrawSeed,
+    placement::{DrawSeed, RosterEntry},
     row,
     sign::Signature,
     tree,
@@ -60,9 +60,9 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// The columns with a receipt, and who signed it.
-    pub(crate) fn signers(&self) -> impl Iterator<Item = (u8, NodeId)> {
+    pub(crate) fn signers(&self) -> impl Iterator<Item = (u8, &RosterEntry)> {
         let signed = (0..=u8::MAX).zip(&self.receipts).filter(|(_, receipt)| receipt.is_some());
-        signed.filter_map(|(index, _)| Some((index, self.placing.holder(index)?.provider)))
+        signed.filter_map(|(index, _)| Some((index, self.placing.holder(index)?)))
     }
 }
 

@@ -10,14 +10,14 @@ use crate::{
     id::{Amount, NodeId},
     ledger::{
         action::{ActionContext, shares},
-        collateral::collateral,
+        collateral::TakeError,
         error::TxError,
         money::{self, Pool},
         pulse::{DrawChance, pulse_height},
         repair,
         rules::price_of_all,
         slots,
-        state::{Commitment, DrawIdentity, EpochRecord, Provider, ProviderStatus, Records, Slot, SlotState},
+        state::{Commitment, DrawIdentity, EpochRecord, Records, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim},
     },
     limits,
@@ -235,20 +235,12 @@ pub(super) fn check_provider(
     index: u8,
     holder: &RosterEntry,
 ) -> Result<Amount, TxError> {
-    let (node, index) = (holder.provider, usize::from(index));
-    let takes = |provider: &Provider| {
-        provider.status == ProviderStatus::Active && DomainTags::from(&provider.domain) == holder.offer.domain
-    };
-    let provider = context.draft.provider(&node).filter(takes);
-    let provider = provider.ok_or(TxError::ProviderGone { index, provider: node })?;
-    let free = provider.capacity.saturating_sub(provider.used);
-    if free < commitment.column_len {
-        return Err(TxError::ProviderFull { index, provider: node, free });
-    }
-    let bonds = &context.rules.params.bonds;
-    let (need, have) = (collateral(bonds, commitment.column_len, holder.offer.price), provider.free_bond(bonds));
-    if have < need {
-        return Err(TxError::ProviderUnderbonded { index, provider: node, have, need });
-    }
-    Ok(need)
+    let (node, index, bonds) = (holder.provider, usize::from(index), &context.rules.params.bonds);
+    let provider = context.draft.provider(&node).ok_or(TakeError::Gone);
+    let collateral = provider.and_then(|one| one.collateral_for(bonds, commitment.column_len, &holder.offer));
+    collateral.map_err(|error| match error {
+        TakeError::Gone => TxError::ProviderGone { index, provider: node },
+        TakeError::Full { free } => TxError::ProviderFull { index, provider: node, free },
+        TakeError::Underbonded { have, need } => TxError::ProviderUnderbonded { index, provider: node, have, need },
+    })
 }

@@ -32,7 +32,7 @@ pub(crate) struct Past {
 pub(crate) struct PastExtent {
     /// The newest draw, and what it was made by.
     pub(crate) placed: Option<(Draw, [u8; 32])>,
-    /// Every upload that was started, oldest first, of any draw.
+    /// Every upload that was started, of any draw; the one that was asked for last comes last.
     pub(crate) uploads: Vec<PastUpload>,
     /// Rows whose values are known: these are its first.
     pub(crate) rows: u32,
@@ -79,7 +79,9 @@ impl Past {
             Record::Upload { extent, index, provider, id, ask } => {
                 let extent = self.extents.get_mut(&extent)?;
                 let (draw, _) = extent.placed.filter(|_| index < code.n)?;
-                extent.uploads.push(PastUpload { index, provider, id, draw, ask, receipt: None });
+                let before = extent.uploads.iter().position(|upload| upload.id == id);
+                let receipt = before.and_then(|at| extent.uploads.remove(at).receipt);
+                extent.uploads.push(PastUpload { index, provider, id, draw, ask, receipt });
             }
             Record::Row { extent, row, nodes } => {
                 let extent = self.extents.get_mut(&extent).filter(|extent| extent.rows == row)?;
@@ -102,5 +104,37 @@ impl Past {
             }
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::id::Epoch;
+
+    use super::*;
+
+    /// It is the newest then, with what its holder signed.
+    #[test]
+    fn an_upload_that_is_asked_for_again_counts_once() {
+        let (code, mut past) = (Code { k: 1, n: 3 }, Past::default());
+        let upload = |holder: u8| Record::Upload {
+            extent: 0,
+            index: 2,
+            provider: NodeId::new([holder; 32]),
+            id: UploadId([holder; 16]),
+            ask: Amount(1),
+        };
+        let signature = Signature([5; 64]);
+        let records = [
+            Record::Placed { extent: 0, draw: Draw { epoch: Epoch(1), number: 0 }, randomness: [0; 32] },
+            upload(1),
+            Record::Receipt { extent: 0, id: UploadId([1; 16]), signature },
+            upload(2),
+            upload(1),
+        ];
+        assert!(records.into_iter().all(|record| past.note(record, 0, code).is_some()));
+        let uploads = &past.extents[&0].uploads;
+        assert_eq!(uploads.iter().map(|upload| upload.id.0[0]).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(uploads.iter().map(|upload| upload.receipt).collect::<Vec<_>>(), [None, Some(signature)]);
     }
 }
