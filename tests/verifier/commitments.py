@@ -120,25 +120,29 @@ class Commitments:
         self._review(one, epoch)
 
     def begin_block(self, epoch):
-        """Ends what expires, writes off what silent providers store, and has them pay for what they lost long ago."""
-        for one in [one for one in self.lasting.values() if one.end <= epoch]:
-            self._close(one, epoch)
+        """Ends what nobody can read and what expires, writes off what silent providers store, and has them pay for what
+        they lost long ago."""
+        last = epoch - self.params.repair.lost_epochs
+        due = [(self._unreadable_since(one, epoch), one.place) for one in self.lasting.values()]
+        unreadable = sorted(one for one in due if one[0] <= last)
+        require(len(unreadable) <= UNREADABLE, "more ends in one block than this program follows")
+        for _, place in unreadable:
+            self._close(self.lasting[place], epoch)
+        for _, place in sorted((one.end, one.place) for one in self.lasting.values() if one.end <= epoch):
+            self._close(self.lasting[place], epoch)
         for held, is_at_fault in self.audits.lost(SWEPT):
             one = self.lasting[held.place]
             self._lose(one, held.index, LOST if is_at_fault else REPORTED, epoch)
             self._review(one, epoch)
         last = epoch - self.params.repair.forfeit_epochs
-        unpaid = [slot.since for one in self.lasting.values() for slot in one.slots if self._is_due(slot, last)]
-        require(len(unpaid) <= FORFEITS, "more is due in one block than this program follows")
-        for one in self.lasting.values():
+        unpaid = {one.place: min(self._unpaid(one), default=epoch) for one in self.lasting.values()}
+        due = sorted((since, place) for place, since in unpaid.items() if since <= last)
+        require(len(due) <= FORFEITS, "more is due in one block than this program follows")
+        for _, place in due:
+            one = self.lasting[place]
             for index, slot in enumerate(one.slots):
                 if self._is_due(slot, last):
                     self._forfeit(one, index, epoch)
-        last = epoch - self.params.repair.lost_epochs
-        unreadable = [one for one in self.lasting.values() if self._unreadable_since(one, epoch) <= last]
-        require(len(unreadable) <= UNREADABLE, "more ends in one block than this program follows")
-        for one in unreadable:
-            self._close(one, epoch)
 
     @staticmethod
     def _unreadable_since(one, epoch):
@@ -146,6 +150,10 @@ class Commitments:
         gone = sorted(slot.since for slot in one.slots if slot.state != LIVE)
         spare = len(one.slots) - one.code.k
         return gone[spare] if len(gone) > spare else epoch + 1
+
+    @staticmethod
+    def _unpaid(one):
+        return [slot.since for slot in one.slots if slot.state in (LOST, REPORTED) and slot.collateral]
 
     @staticmethod
     def _is_due(slot, last):

@@ -38,10 +38,11 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
     }
     faults::settle_due(draft);
     faults::forget(draft);
+    // First, so that none is renewed.
+    end_unreadable(draft, rules, epoch);
     end_commitments(draft, rules, epoch);
     losses::sweep(draft, &rules.params);
     losses::forfeit_due(draft, &rules.params);
-    end_unreadable(draft, rules, epoch);
     inventory::forget(draft);
     if turned {
         action::expire(draft, epoch);

@@ -56,14 +56,14 @@ pub enum RepairBlock {
     /// Wait for holders to come back.
     #[error(
         "only {live} columns are stored, {need} are needed to rebuild any: repair waits for holders to come back, \
-         until the commitment ends as lost in epoch {until}"
+         until the commitment ends, in epoch {until} at the latest"
     )]
     TooFewLive {
         /// Columns that are stored.
         live: usize,
         /// The code's k.
         need: u8,
-        /// The epoch in which it ends.
+        /// The epoch in which it ends at the latest, if none comes back.
         until: Epoch,
     },
     /// Wait for providers.

@@ -307,11 +307,9 @@ impl Commitment {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()
     }
 
-    /// The epoch since which fewer columns are stored than it takes to read it; `None` while as many are.
+    /// The epoch since which fewer columns are stored than it takes to read it, or a later one when some came back and
+    /// were too few; `None` while as many are stored.
     pub fn unreadable_since(&self) -> Option<Epoch> {
-        if self.live() >= usize::from(self.code.k) {
-            return None;
-        }
         let gone = self.slots.iter().filter(|slot| slot.state != SlotState::Live);
         let mut since: Vec<Epoch> = gone.map(|slot| slot.since).collect();
         since.sort_unstable();

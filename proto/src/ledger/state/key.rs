@@ -356,6 +356,8 @@ mod tests {
             Key::Ticket(2, commitment(1, 0, 0)),
             Key::Lost(Epoch(256), commitment(1, 0, 0)),
             Key::WrittenOff(NodeId::new([1; 32])),
+            Key::Unreadable(Epoch(1), commitment(9, 9, 9)),
+            Key::Unreadable(Epoch(256), commitment(1, 0, 0)),
         ]
     }
 

@@ -16,7 +16,7 @@ use crate::{
         repair::{Hands, bounty},
         rules::price_per_epoch,
         state::{Commitment, CommitmentId, Records, Renewal, Slot, SlotState},
-        tx::{Action, Extend, Maintain, Release, ReportLoss, SetRenewal, Tx},
+        tx::{Action, Extend, Maintain, Release, ReportLoss, SetRenewal, Together, Tx},
     },
     params::{Params, Repair},
     random::RandomStream,
@@ -51,6 +51,8 @@ struct Accountant {
     renewals: BTreeMap<CommitmentId, Renewal>,
     /// What each provider paid for losses.
     slashed: BTreeMap<NodeId, u64>,
+    /// Commitments that ended because nobody could read them.
+    unreadable: u32,
 }
 
 impl Accountant {
@@ -118,11 +120,17 @@ impl Accountant {
         let (now, mut terms, mut renewed) = (after.tip().running.clock.epoch, Terms::new(), 0);
         for (id, made) in all.iter().filter_map(|id| Some((*id, before.commitment(id)?))) {
             let (mut end, mut cap) = (made.end, made.cap().0);
-            if made.end <= now {
+            let lost = made.unreadable_since().map(|since| since.after(params.repair.lost_epochs));
+            let is_lost = lost.is_some_and(|lost| lost <= now);
+            self.unreadable += u32::from(is_lost);
+            if made.end <= now || is_lost {
                 let owner = id.owner;
-                let Some(renewal) = self.renewals.get(&id).copied().filter(|_| !has_ended(before, after, &id)) else {
+                let renewal = self.renewals.get(&id).copied().filter(|_| !has_ended(before, after, &id));
+                let Some(renewal) = renewal.filter(|_| !is_lost) else {
                     assert!(has_ended(before, after, &id), "nobody renewed it");
-                    self.assert_too_dear(before, &made);
+                    if !is_lost {
+                        self.assert_too_dear(before, &made);
+                    }
                     let left = self.held.remove(&id).expect("it lasted") + made.fund.0;
                     *self.balances.get_mut(&owner).expect("it pays") += left;
                     self.renewals.remove(&id);
@@ -325,6 +333,12 @@ impl Run {
         match (kind, made) {
             (0, _) => Some(self.reprice()),
             (1, Some(made)) => Some(Action::ReportLoss(ReportLoss { commitment: made.id, index })),
+            // So many that it cannot be read any more.
+            (6, Some(made)) => {
+                let live = (0..).zip(&made.slots).filter(|(_, slot)| slot.state == SlotState::Live).skip(3);
+                let report = |(index, _)| Action::ReportLoss(ReportLoss { commitment: made.id, index });
+                Together::new(live.map(report).collect()).ok().map(Action::Together)
+            }
             (2, Some(made)) => {
                 let index = made.absent().find(|index| made.slots[usize::from(*index)].state.is_lost())?;
                 Some(Action::Restore(self.world.restore(&self.columns, &made, index)))
@@ -448,8 +462,8 @@ fn a_naive_accountant_agrees_after_every_block() {
         suspect_epochs: 2,
         turn_epochs: 1,
         forfeit_epochs: 4,
+        lost_epochs: 3,
         gib: Amount(30_000_000_000_000),
-        ..Repair::default()
     };
     founding.providers.iter_mut().for_each(|provider| provider.bond = Some(Amount(BOND)));
     let friend = GenesisAccount { account: id(&friend()), ..founding.accounts[0] };
@@ -480,6 +494,7 @@ fn a_naive_accountant_agrees_after_every_block() {
     assert_eq!(run.world.state.tip().running.escrowed, Amount::ZERO, "what is not paid returns");
     let paid: u64 = run.accountant.paid.values().sum();
     let slashed: u64 = run.accountant.slashed.values().sum();
+    assert!(run.accountant.unreadable > 10, "{} could not be read", run.accountant.unreadable);
     assert!(slashed > 500_000 && run.done.iter().all(|count| *count > 10), "{slashed} {:?}", run.done);
     assert!(paid > 1_000_000 && run.world.epoch() > Epoch(50), "{paid} in {:?}", run.world.epoch());
 }
