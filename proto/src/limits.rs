@@ -89,9 +89,7 @@ pub const JUDGED: usize = 256;
 pub const SWEPT_SLOTS: usize = 256;
 /// Commitments of which one block has providers pay for what they lost, at most: bounded work.
 pub const FORFEITS: usize = 256;
-/// Commitments that one block ends at most because nobody can read them any more: bounded work.
-pub const UNREADABLE: usize = 16;
-/// Slots that have left inventories, and are forgotten in one block at most: as many as reach their end in it.
+/// Slots that have left inventories, and are forgotten in one block at most: as many as it ends.
 pub const DEPARTED_SLOTS: usize = 8_192;
 /// Epochs of which it is remembered whether a provider proved them, or all were excused: commitments are settled long
 /// before. Records of faults are kept for as long.

@@ -332,7 +332,7 @@ pub struct Repair {
     pub turn_epochs: u64,
     /// Epochs after which a provider pays for a column that it lost, even if nobody has rebuilt it.
     pub forfeit_epochs: u64,
-    /// Epochs after which a commitment ends of which fewer columns are stored than it takes to read it.
+    /// Epochs with fewer than k live columns after which a commitment ends.
     pub lost_epochs: u64,
     /// What is paid for each GiB that a repair moves.
     pub gib: Amount,

@@ -14,7 +14,7 @@ from formats import encode
 GIB = 1 << 30
 LIVE, MISSING, LOST, REPORTED, _ = range(5)
 REPAIR_DRAW = (1 << 32) - 1
-SWEPT, FORFEITS, UNREADABLE = 256, 256, 16
+SWEPT, FORFEITS = 256, 256
 OWNER_PERCENT = 60
 
 
@@ -124,9 +124,7 @@ class Commitments:
         they lost long ago."""
         last = epoch - self.params.repair.lost_epochs
         due = [(self._unreadable_since(one, epoch), one.place) for one in self.lasting.values()]
-        unreadable = sorted(one for one in due if one[0] <= last)
-        require(len(unreadable) <= UNREADABLE, "more ends in one block than this program follows")
-        for _, place in unreadable:
+        for _, place in sorted(one for one in due if one[0] <= last):
             self._close(self.lasting[place], epoch)
         for _, place in sorted((one.end, one.place) for one in self.lasting.values() if one.end <= epoch):
             self._close(self.lasting[place], epoch)

@@ -10,15 +10,13 @@ use std::cmp::Reverse;
 
 use crate::{
     beacon::{self, BeaconSignature},
-    id::{ChainId, Epoch, ObjectId},
+    id::{ChainId, Epoch},
     ledger::{
         action,
         draft::Draft,
         faults, inventory, losses, money, proofs, pulse,
         rules::Rules,
-        state::{
-            CommitmentId, EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records,
-        },
+        state::{EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records},
     },
     limits,
 };
@@ -38,8 +36,6 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
     }
     faults::settle_due(draft);
     faults::forget(draft);
-    // First, so that none is renewed.
-    end_unreadable(draft, rules, epoch);
     end_commitments(draft, rules, epoch);
     losses::sweep(draft, &rules.params);
     losses::forfeit_due(draft, &rules.params);
@@ -117,7 +113,8 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
 /// Renews or ends expired commitments until their slots are as many as one block may end; the others wait for the next.
 /// None waits until it is not known any more which epochs its providers had proven by its end.
 fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
-    let mut room = limits::ENDING_SLOTS;
+    // First, so that none is renewed.
+    let mut room = end_unreadable(draft, rules, epoch, limits::ENDING_SLOTS);
     let overdue = Epoch(epoch.0.saturating_sub(limits::PROVEN_EPOCHS / 2));
     loop {
         let next = draft.ending(epoch, limits::ENDING_SLOTS);
@@ -139,16 +136,17 @@ fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     }
 }
 
-/// Ends what could not be read for so long that nobody will bring enough of it back, as much as one block may.
-fn end_unreadable(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
-    let Some(due) = epoch.0.checked_sub(rules.params.repair.lost_epochs).map(Epoch) else { return };
-    let first = Key::Unreadable(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
-    let last = Key::Unreadable(due, CommitmentId::last_of(ObjectId::GREATEST));
-    for (key, _) in draft.scan(&first, &last, limits::UNREADABLE) {
-        let Key::Unreadable(_, id) = key else { continue };
+/// Ends what could not be read for so long that nobody will bring enough of it back, until it has `room` slots. Out
+/// comes how many more may end.
+fn end_unreadable(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch, mut room: usize) -> usize {
+    let Some(due) = epoch.0.checked_sub(rules.params.repair.lost_epochs).map(Epoch) else { return room };
+    for id in draft.marked(Key::Unreadable, due, room) {
         let commitment = draft.commitment(&id).expect("the index of the unreadable names commitments that exist");
+        let Some(left) = room.checked_sub(commitment.slots.len()) else { break };
+        room = left;
         action::close(draft, &rules.params, commitment);
     }
+    room
 }
 
 /// The epoch's beacon, from the mix after the last signature that it takes (ARCHITECTURE 5.5).

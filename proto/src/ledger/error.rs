@@ -2,7 +2,7 @@
 
 use crate::{
     id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::repair::RepairError,
+    ledger::{collateral::TakeError, repair::RepairError},
     limits,
     params::{Code, ParamsError},
     placement::PlacementError,
@@ -307,38 +307,15 @@ pub enum TxError {
         /// Receipts that certify.
         need: u8,
     },
-    /// Store slot `index` elsewhere: its provider left, accepts nothing new, or changed its domain since the draw.
-    #[error("slot {index}: provider {provider} has left, is draining, or changed its domain since the draw")]
-    ProviderGone {
+    /// Store slot `index` elsewhere.
+    #[error("slot {index}: provider {provider} cannot take the column: {reason}; store it on another provider")]
+    CannotTake {
         /// The slot's index.
         index: usize,
         /// The provider it names.
         provider: NodeId,
-    },
-    /// Store slot `index` elsewhere: others were faster.
-    #[error("slot {index}: provider {provider} is full: {free} bytes are free")]
-    ProviderFull {
-        /// The slot's index.
-        index: usize,
-        /// The provider it names.
-        provider: NodeId,
-        /// Bytes free.
-        free: u64,
-    },
-    /// Store slot `index` elsewhere: its provider must bond more first.
-    #[error(
-        "slot {index}: provider {provider} has {have} obols of free bond, and the column needs {need} as collateral: \
-         store it on another provider, or raise the bond"
-    )]
-    ProviderUnderbonded {
-        /// The slot's index.
-        index: usize,
-        /// The provider it names.
-        provider: NodeId,
-        /// Bond that is behind nothing yet.
-        have: Amount,
-        /// Collateral of the column.
-        need: Amount,
+        /// What prevents it.
+        reason: TakeError,
     },
     /// Ask for an end of `earliest..=latest`.
     #[error("invalid end epoch {end}: use {earliest} to {latest}")]

@@ -6,14 +6,14 @@
 //! repair; of the rest the owner gets 60 % and the others burn.
 
 use crate::{
-    id::{Amount, Epoch, NodeId, ObjectId},
+    id::{Amount, Epoch, NodeId},
     ledger::{
         draft::Draft,
         faults, inventory,
         money::{self, CONSERVED, Pool},
         repair::{self, bounty},
         slots,
-        state::{Commitment, CommitmentId, Fault, FaultReason, Held, Key, Records, SlotState},
+        state::{Commitment, Fault, FaultReason, Held, Key, Records, SlotState},
     },
     limits,
     params::Params,
@@ -54,10 +54,7 @@ pub(super) fn sweep(draft: &mut Draft<'_>, params: &Params) {
 /// Has providers pay for what they lost long ago, as much as one block may.
 pub(super) fn forfeit_due(draft: &mut Draft<'_>, params: &Params) {
     let Some(due) = draft.running().clock.epoch.0.checked_sub(params.repair.forfeit_epochs).map(Epoch) else { return };
-    let first = Key::Lost(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
-    let last = Key::Lost(due, CommitmentId::last_of(ObjectId::GREATEST));
-    for (key, _) in draft.scan(&first, &last, limits::FORFEITS) {
-        let Key::Lost(_, id) = key else { continue };
+    for id in draft.marked(Key::Lost, due, limits::FORFEITS) {
         let mut commitment = draft.commitment(&id).expect("the index of losses names commitments that exist");
         let lost = |commitment: &Commitment, index: &u8| {
             let slot = &commitment.slots[usize::from(*index)];

@@ -55,15 +55,15 @@ pub enum RepairBlock {
     },
     /// Wait for holders to come back.
     #[error(
-        "only {live} columns are stored, {need} are needed to rebuild any: repair waits for holders to come back, \
-         until the commitment ends, in epoch {until} at the latest"
+        "only {live} columns are stored, {need} are needed to rebuild any: repair waits for holders to come back, and \
+         from epoch {until} on the commitment ends as lost"
     )]
     TooFewLive {
         /// Columns that are stored.
         live: usize,
         /// The code's k.
         need: u8,
-        /// The epoch in which it ends at the latest, if none comes back.
+        /// The epoch from which on it ends, if too few come back.
         until: Epoch,
     },
     /// Wait for providers.

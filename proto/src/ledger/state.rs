@@ -307,8 +307,7 @@ impl Commitment {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()
     }
 
-    /// The epoch since which fewer columns are stored than it takes to read it, or a later one when some came back and
-    /// were too few; `None` while as many are stored.
+    /// Since when fewer than k columns are live, or later if some came back, but too few; `None` while k are.
     pub fn unreadable_since(&self) -> Option<Epoch> {
         let gone = self.slots.iter().filter(|slot| slot.state != SlotState::Live);
         let mut since: Vec<Epoch> = gone.map(|slot| slot.since).collect();

@@ -235,12 +235,8 @@ pub(super) fn check_provider(
     index: u8,
     holder: &RosterEntry,
 ) -> Result<Amount, TxError> {
-    let (node, index, bonds) = (holder.provider, usize::from(index), &context.rules.params.bonds);
-    let provider = context.draft.provider(&node).ok_or(TakeError::Gone);
-    let collateral = provider.and_then(|one| one.collateral_for(bonds, commitment.column_len, &holder.offer));
-    collateral.map_err(|error| match error {
-        TakeError::Gone => TxError::ProviderGone { index, provider: node },
-        TakeError::Full { free } => TxError::ProviderFull { index, provider: node, free },
-        TakeError::Underbonded { have, need } => TxError::ProviderUnderbonded { index, provider: node, have, need },
-    })
+    let (provider, bonds) = (holder.provider, &context.rules.params.bonds);
+    let found = context.draft.provider(&provider).ok_or(TakeError::Gone);
+    let collateral = found.and_then(|found| found.collateral_for(bonds, commitment.column_len, &holder.offer));
+    collateral.map_err(|reason| TxError::CannotTake { index: usize::from(index), provider, reason })
 }

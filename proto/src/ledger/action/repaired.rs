@@ -10,6 +10,7 @@ use crate::{
     id::{AccountId, Amount, NodeId},
     ledger::{
         action::{ActionContext, commit::check_provider},
+        collateral::TakeError,
         error::TxError,
         losses,
         money::{self, CONSERVED, Pool},
@@ -46,7 +47,11 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, repaired: &Repaired) ->
     for (slot, target) in repaired.slots.iter().zip(&targets) {
         let index = slot.index;
         let owner = context.draft.provider(&target.provider).map(|provider| provider.owner);
-        let owner = owner.ok_or(TxError::ProviderGone { index: usize::from(index), provider: target.provider })?;
+        let owner = owner.ok_or(TxError::CannotTake {
+            index: usize::from(index),
+            provider: target.provider,
+            reason: TakeError::Gone,
+        })?;
         match hands {
             Hands::Leaving(_) => move_off(context, &mut commitment, index, &owner),
             Hands::Rebuilder => {

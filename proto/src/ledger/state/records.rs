@@ -220,10 +220,18 @@ pub trait Records: Nodes + std::fmt::Debug {
 
     /// Up to `limit` commitments that end in or before `epoch`, in the order of (end, id).
     fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
-        let first = Key::Ending(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
-        let last = Key::Ending(epoch, CommitmentId::last_of(ObjectId::GREATEST));
-        let due = |(key, _)| if let Key::Ending(_, id) = key { Some(id) } else { None };
-        self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
+        self.marked(Key::Ending, epoch, limit)
+    }
+
+    /// Up to `limit` commitments that have such a mark of `last` or an earlier epoch, in the order of (epoch, id).
+    fn marked(&self, mark: fn(Epoch, CommitmentId) -> Key, last: Epoch, limit: usize) -> Vec<CommitmentId> {
+        let first = mark(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
+        let last = mark(last, CommitmentId::last_of(ObjectId::GREATEST));
+        let id = |(key, _)| match key {
+            Key::Ending(_, id) | Key::Lost(_, id) | Key::Unreadable(_, id) => Some(id),
+            _ => None,
+        };
+        self.scan(&first, &last, limit).into_iter().filter_map(id).collect()
     }
 
     /// Up to `limit` commitments that are to be repaired, the most endangered first.

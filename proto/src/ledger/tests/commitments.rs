@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, code, id, key_of, landlord, node_key, obje
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
-        DrawChance, Genesis, TxError, collateral, full_bond, price_per_epoch, pulse_height,
+        DrawChance, Genesis, TakeError, TxError, collateral, full_bond, price_per_epoch, pulse_height,
         repair::bounty,
         state::{Commitment, CommitmentId, Key, Records, SlotState},
         tx::{Action, Commit, Extend, Register, Release},
@@ -361,7 +361,7 @@ fn behind_each_column_is_bond() {
     let price = genesis.providers.iter().find(|provider| provider.node == node).expect("of the genesis").price;
     let need = collateral(&bonds, LENGTH, price);
     let too_long = world.commit(&alice(), 1, code("4/12"), LENGTH + 64);
-    let Err(TxError::ProviderUnderbonded { index: 0, .. }) =
+    let Err(TxError::CannotTake { index: 0, reason: TakeError::Underbonded { .. }, .. }) =
         world.verdict(&world.tx(&alice(), Action::Commit(too_long)))
     else {
         panic!("the bond is good for {LENGTH} bytes")
@@ -371,7 +371,8 @@ fn behind_each_column_is_bond() {
     assert_eq!((stored.collateral, stored.free_bond(&bonds), stored.free_bytes(&bonds)), (need, Amount::ZERO, 0));
     let second = world.commit(&bob(), 2, code("4/12"), LENGTH);
     let verdict = world.verdict(&world.tx(&bob(), Action::Commit(second)));
-    assert!(matches!(verdict, Err(TxError::ProviderUnderbonded { have: Amount::ZERO, .. })), "{verdict:?}");
+    let Err(TxError::CannotTake { reason, .. }) = verdict else { panic!("{verdict:?}") };
+    assert!(matches!(reason, TakeError::Underbonded { have: Amount::ZERO, .. }), "{reason:?}");
     world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
     world.wait_for(world.epoch().after(1).0);
     assert_eq!(world.state.provider(&node).expect("registered").collateral, Amount::ZERO);

@@ -4,7 +4,7 @@ use super::world::{CAPACITY, World, alice, bob, code, domain, genesis, id, landl
 use crate::{
     id::{Amount, NodeId},
     ledger::{
-        ExitError, TxError,
+        ExitError, TakeError, TxError,
         state::{ProviderStatus, Records},
         tx::{Action, Drain, Register, Release, Withdraw},
     },
@@ -168,7 +168,7 @@ fn a_provider_that_moved_since_the_draw_takes_no_slot() {
     register.domain.region = "elsewhere".to_owned();
     world.does(&landlord(), Action::Register(register));
     let mut commit = world.commit(&alice(), 1, code("4/12"), 64);
-    let gone = Err(TxError::ProviderGone { index: 3, provider });
+    let gone = Err(TxError::CannotTake { index: 3, provider, reason: TakeError::Gone });
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit.clone()))), gone);
     commit.slots[3].receipt = None;
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), Ok(()), "but may stand as missing");
@@ -224,7 +224,7 @@ fn a_draining_provider_takes_no_slot() {
     let provider = world.commit(&alice(), 1, code("4/12"), 64).slots[3].provider;
     world.does(&landlord(), Action::Drain(Drain { node: provider }));
     let commit = world.commit(&alice(), 1, code("4/12"), 64);
-    let gone = Err(TxError::ProviderGone { index: 3, provider });
+    let gone = Err(TxError::CannotTake { index: 3, provider, reason: TakeError::Gone });
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), gone);
     world.wait_for(1);
     assert_eq!(world.listed(world.epoch(), provider), None);
@@ -237,7 +237,7 @@ fn a_full_provider_is_named() {
     let large = |world: &World, who: &Keypair, number| world.commit(who, number, code("4/12"), CAPACITY);
     world.does(&alice(), Action::Commit(large(&world, &alice(), 1)));
     let second = world.tx(&bob(), Action::Commit(large(&world, &bob(), 2)));
-    let Err(TxError::ProviderFull { free: 0, .. }) = world.verdict(&second) else {
+    let Err(TxError::CannotTake { reason: TakeError::Full { free: 0 }, .. }) = world.verdict(&second) else {
         panic!("twelve of fourteen are full: {:?}", world.verdict(&second))
     };
 }
