@@ -281,24 +281,29 @@ impl Serve {
         let _alone = self.finishing.take(place.key(), turn).await;
         let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
         stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
-        // While it has a charge, so that who opens it again meanwhile finds it open or finished.
-        let receipt = self.receipt(&id, &upload.open, &place, columns);
+        // Before the charge is released: an opening of it meanwhile must find it open or finished.
+        let (receipt, reopened) = self.receipt(&upload, &place, columns);
         if upload.ticketed.is_none() {
             self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
         }
-        // What was begun for who did is of no use.
-        self.drop_upload(id).await;
+        if reopened {
+            // It may have begun an empty upload in the store.
+            self.drop_upload(id).await;
+        } else {
+            self.parts.credit.release(&id);
+        }
         Ok(PutResponse::Receipt(receipt))
     }
 
-    /// Signs that the column is stored here, hashed and synced.
-    fn receipt(&self, id: &UploadId, open: &Open, place: &Place, columns: [u8; 32]) -> Signature {
+    /// Signs that the column is stored here, hashed and synced; says whether the upload was asked for since it was
+    /// read.
+    fn receipt(&self, upload: &UploadSession, place: &Place, columns: [u8; 32]) -> (Signature, bool) {
         let Place { object, extent, index, column_len, .. } = *place;
-        let Open { account, draw, code, ask, until, .. } = *open;
+        let Open { account, draw, code, ask, until, .. } = upload.open;
         let receipt = Receipt { account, object, extent, index, draw, columns, code, column_len, ask, until };
         let receipt = self.parts.keypair.sign(Purpose::Receipt, &self.parts.chain.rules().chain, &receipt);
-        lock(&self.uploads).finish(id, Finished { object, column_len, receipt });
-        receipt
+        let reopened = lock(&self.uploads).finish(upload, Finished { object, column_len, receipt });
+        (receipt, reopened)
     }
 
     async fn abort(&self, from: NodeId, id: UploadId) -> Result<PutResponse, Refusal> {

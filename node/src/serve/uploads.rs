@@ -295,14 +295,17 @@ impl UploadSessions {
         }
     }
 
-    /// The upload is a stored column now.
-    pub(super) fn finish(&mut self, id: &UploadId, finished: Finished) {
-        let Some(upload) = self.remove(id) else { return };
+    /// The upload is a stored column now. Says whether it was asked for since this session of it was read.
+    pub(super) fn finish(&mut self, read: &UploadSession, finished: Finished) -> bool {
+        let id = read.open.upload;
+        let Some(upload) = self.remove(&id) else { return false };
         if self.finished.len() >= FINISHED {
             let oldest = self.finished.iter().min_by_key(|(_, upload)| upload.touched).map(|(id, _)| *id);
             oldest.map(|id| self.finished.remove(&id));
         }
-        self.finished.insert(*id, UploadSession { finished: Some(finished), ..upload });
+        let touched = upload.touched;
+        self.finished.insert(id, UploadSession { finished: Some(finished), ..upload });
+        touched != read.touched
     }
 
     /// Drops an upload in progress.
@@ -554,15 +557,21 @@ mod tests {
     #[test]
     fn finished_uploads_answer_for_a_while_and_count_no_more() {
         let (mut uploads, now) = (UploadSessions::default(), Instant::now());
-        uploads.open(by(1), open(1, 1), now).expect("room");
+        let mut read = |number| {
+            uploads.open(by(1), open(number, 1), now).expect("room");
+            uploads.touch(&open(number, 1).upload, &NODE, now).expect("open")
+        };
+        let (first, second) = (read(1), read(2));
         let finished = Finished { object: ObjectId::new([7; 32]), column_len: 64, receipt: Signature([8; 64]) };
-        uploads.finish(&open(1, 1).upload, finished);
+        assert!(!uploads.finish(&first, finished), "asked for by nobody else");
+        uploads.open(by(1), open(2, 1), now + GRACE).expect("room");
+        assert!(uploads.finish(&second, finished), "opened again meanwhile");
         let found = uploads.touch(&open(1, 1).upload, &NODE, now).expect("kept");
         assert_eq!(found.finished, Some(finished));
         assert_eq!(uploads.open(by(1), open(1, 1), now), Ok(Opened::Finished(finished)));
-        assert_eq!([1, 2].map(|upload| uploads.finished(&open(1, upload))), [Some(finished), None]);
+        assert_eq!([1, 2].map(|account| uploads.finished(&open(1, account))), [Some(finished), None]);
         assert!(uploads.open.is_empty() && uploads.accounts.is_empty());
-        assert_eq!(uploads.expire(now + REPEAT), []);
+        assert_eq!(uploads.expire(now + GRACE + REPEAT), []);
         assert!(uploads.touch(&open(1, 1).upload, &NODE, now).is_none());
     }
 }
