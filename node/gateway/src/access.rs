@@ -3,7 +3,7 @@
 
 use ostrakon::bucket::{AccessKey, Buckets};
 use s3s::{
-    S3ErrorCode, S3Result,
+    S3Error, S3ErrorCode, S3Result,
     access::{S3Access, S3AccessContext},
 };
 
@@ -74,7 +74,7 @@ impl Granted {
         let denied = |text: &'static str| Err(error(S3ErrorCode::AccessDenied, text));
         let Self::Key { bucket: only, read_only } = self else {
             let may = is_public && FOR_ANYONE.contains(&operation);
-            return if may { Ok(()) } else { denied("the request is not signed") };
+            return if may { Ok(()) } else { Err(unsigned()) };
         };
         match bucket {
             Some(bucket) if needs != Needs::Nothing && !self.covers(bucket) => {
@@ -87,6 +87,11 @@ impl Granted {
             _ => Ok(()),
         }
     }
+}
+
+/// The refusal of a request that would need a signature.
+pub(crate) fn unsigned() -> S3Error {
+    error(S3ErrorCode::AccessDenied, "the request is not signed")
 }
 
 /// What needs no key in a public bucket.

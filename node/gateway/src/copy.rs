@@ -12,7 +12,7 @@ use s3s::{
 };
 
 use crate::{
-    access::Granted,
+    access::{Granted, unsigned},
     checksums::{named, sent},
     conditions::{Conditions, SourceConditions},
     described::{Expires, described, time_of},
@@ -38,7 +38,7 @@ impl Source {
         };
         check_version(version_id.as_deref())?;
         let granted = request.extensions.get::<Granted>();
-        granted.ok_or_else(|| error(S3ErrorCode::AccessDenied, "the request is not signed"))?.check_source(bucket)?;
+        granted.ok_or_else(unsigned)?.check_source(bucket)?;
         let bucket = store.bucket(bucket).await?;
         let object = bucket.head(key).await.map_err(told)?;
         request.extensions.get::<SourceConditions>().cloned().unwrap_or_default().check(&object)?;

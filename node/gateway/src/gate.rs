@@ -17,7 +17,7 @@ use s3s::{
 };
 
 use crate::{
-    access::{Granted, granted},
+    access::{Granted, granted, unsigned},
     acl::refuse_unsupported,
     answers::rewritten,
     auth::{self, SIGNED, check_signed, parameters},
@@ -78,10 +78,11 @@ impl S3Route for Gate {
     }
 }
 
-/// An unsigned request only reads, and says nothing of the answer's headers, which a browser would believe.
+/// An unsigned request only reads, and sets no header of the answer: with a link to one that does, a browser would run
+/// an object as HTML.
 fn check_unsigned(request: &S3Request<Body>) -> S3Result<()> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Err(error(S3ErrorCode::AccessDenied, "the request is not signed"));
+        return Err(unsigned());
     }
     if parameters(&request.uri).any(|(name, _)| name.starts_with("response-")) {
         let text = "parameters response-* need a signed request";

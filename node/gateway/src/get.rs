@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use s3s::{
 };
 
 use crate::{
-    access::Granted,
+    access::{Granted, unsigned},
     acl,
     answers::with_status,
     checksums::sent,
@@ -35,6 +36,8 @@ use crate::{
     store::{Store, check_version},
 };
 
+/// How old the state may be by which strangers read.
+const FRESH: Duration = Duration::from_secs(2);
 /// How often an object is found again that was replaced before it was open.
 const TRIES: usize = 3;
 
@@ -47,12 +50,13 @@ struct Found {
 }
 
 impl Store {
-    /// Finds an object; `again` where it was replaced since it was found last.
+    /// Finds an object, as of now where it was replaced since it was found last (`again`).
     async fn find<T>(&self, request: &S3Request<T>, at: At<'_>, again: bool) -> S3Result<Found> {
         check_version(at.version)?;
         let bucket = self.bucket(at.bucket).await?;
         let object = match request.extensions.get() {
             Some(Granted::Anyone) => for_anyone(&bucket, at.key, again).await?,
+            _ if again => bucket.head_within(Duration::ZERO, at.key).await.map_err(told)?,
             _ => bucket.head(at.key).await.map_err(told)?,
         };
         let conditions = request.extensions.get::<Conditions>().cloned().unwrap_or_default();
@@ -85,13 +89,13 @@ impl Store {
     }
 }
 
-/// A public object, without a question to the validators for every stranger. Once its bucket was another one, which was
-/// private: what was put then is not public.
+/// A public object, without a question to the validators for every stranger. One without a root was put through a
+/// handle that was opened while its bucket was private: it is not public.
 async fn for_anyone(bucket: &Bucket, key: &str, again: bool) -> S3Result<ObjectInfo> {
-    let object = if again { bucket.head(key).await } else { bucket.head_recent(key).await };
-    let mut object = object.map_err(told)?;
+    let age = if again { Duration::ZERO } else { FRESH };
+    let mut object = bucket.head_within(age, key).await.map_err(told)?;
     if object.root.is_none() {
-        return Err(error(S3ErrorCode::AccessDenied, "the request is not signed"));
+        return Err(unsigned());
     }
     object.tags.clear();
     Ok(object)

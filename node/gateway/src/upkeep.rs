@@ -40,8 +40,8 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning, metrics: Metrics) {
                 let problems: Vec<String> = done.iter().filter_map(problem).collect();
                 problems.iter().for_each(|problem| tracing::warn!("{problem}"));
                 // Strangers may ask whether the gateway is ready: which buckets there are is for the log.
-                let words = format!("buckets with problems: {}; see the gateway's log", problems.len());
-                warning.set(Some(words).filter(|_| !problems.is_empty()));
+                let words = || format!("buckets with problems: {}; see the gateway's log", problems.len());
+                warning.set((!problems.is_empty()).then(words));
                 if let Some(end) = done.iter().filter_map(|report| report.lease_end).min() {
                     metrics.lease_end.set(i64::try_from(end.0).unwrap_or(i64::MAX));
                 }

@@ -415,8 +415,10 @@ impl Buckets {
 
     async fn opened(&self, name: &str, public: bool) -> Bucket {
         let mut open = self.inner.open.lock().await;
-        // One that was deleted, and made again as another.
-        open.retain(|other, bucket| other != name || bucket.is_public() == public);
+        // Another gateway may have deleted it, and created it again with the other visibility.
+        if open.get(name).is_some_and(|bucket| bucket.is_public() != public) {
+            open.remove(name);
+        }
         open.entry(name.to_owned())
             .or_insert_with(|| opened((&self.inner.owner, self.inner.max_stale), (name, public)))
             .clone()

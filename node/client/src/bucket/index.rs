@@ -145,7 +145,7 @@ impl Index {
         Ok(view)
     }
 
-    /// A state that was the newest so long ago, or later.
+    /// The state as of at most `age` ago.
     pub(super) async fn view_within(&self, age: Duration) -> Result<Arc<View>, BucketError> {
         let checked = *lock(&self.checked);
         match checked.filter(|checked| checked.elapsed() < age) {
@@ -193,11 +193,11 @@ impl Index {
         self.newest_within(self.max_stale, place).await
     }
 
-    /// What is at a place, by a state that was the newest so long ago, or later.
+    /// What is at a place, as of at most `age` ago.
     pub(super) async fn newest_within(&self, age: Duration, place: &Place) -> Result<Option<Value>, BucketError> {
         match self.find(&*self.view_within(age).await?, place).await {
             // What this state is in was released in between.
-            Err(BucketError::Replaced) => self.find(&*self.view().await?, place).await,
+            Err(BucketError::Replaced) => self.find(&*self.view_within(Duration::ZERO).await?, place).await,
             found => found,
         }
     }

@@ -1,6 +1,6 @@
 //! A bucket's objects: put, get, delete, copy.
 
-use std::{fmt, io, ops::Range, sync::Arc};
+use std::{fmt, io, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
@@ -24,7 +24,6 @@ use super::{
     digest::{Digested, Digests},
     engine::{Body, Engine},
     error::DESCRIBED_MAX,
-    public::FRESH,
 };
 use crate::ipfs::Cid;
 
@@ -196,12 +195,12 @@ impl Bucket {
         object_at(key, self.engine.index.newest(&Place::object(key.as_bytes())).await?)
     }
 
-    /// The same, as of a few seconds ago: saves a question to the validators.
+    /// The same, as of at most `age` ago: saves a question to the validators where that was asked meanwhile.
     ///
     /// # Errors
     /// As [`Bucket::head`].
-    pub async fn head_recent(&self, key: &str) -> Result<ObjectInfo, BucketError> {
-        object_at(key, self.engine.index.newest_within(FRESH, &Place::object(key.as_bytes())).await?)
+    pub async fn head_within(&self, age: Duration, key: &str) -> Result<ObjectInfo, BucketError> {
+        object_at(key, self.engine.index.newest_within(age, &Place::object(key.as_bytes())).await?)
     }
 
     /// Reads bytes of an object, as it was found. Once the first of them are there, the rest is read whatever happens

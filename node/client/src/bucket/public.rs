@@ -9,7 +9,7 @@ use crate::ipfs::{Cid, Spot, Tree, file_name};
 
 /// Records that are looked at for one block: as many copies of one file are found by it.
 const LOOKED_AT: usize = 16;
-/// How old the state may be that a block is looked up in: what a name refers to never changes.
+/// How old the state may be by which strangers are answered.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
 
 /// An object that is public, and the blocks of its file.
