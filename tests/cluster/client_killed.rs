@@ -1,7 +1,7 @@
 //! The client dies in the middle of an add: nothing that was there suffers, the next add works, and what was
 //! interrupted is resumed or given up.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
@@ -84,17 +84,5 @@ fn unfinished(stage: &Stage) -> Result<usize> {
 /// Bytes of all files of all nodes.
 fn stored(stage: &Stage) -> Result<u64> {
     let nodes = stage.cluster.status()?.nodes;
-    Ok(nodes.iter().map(|node| bytes_under(&node.data_dir)).sum())
-}
-
-/// Bytes on disk under `dir`: what is preallocated does not count before it is written. Files may vanish meanwhile.
-fn bytes_under(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_under(&entry.path()),
-        Ok(meta) => meta.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(size).sum()
+    Ok(nodes.iter().map(|node| content::allocated_bytes(&node.data_dir)).sum())
 }

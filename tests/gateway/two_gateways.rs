@@ -1,6 +1,6 @@
 //! Two gateways serve one bucket; on the way each is killed and started again, or stands still for seconds and then
-//! continues with what it knew before: one order of all requests explains what their clients were answered. Of gateways
-//! whose reads may be outdated, none does: so the one that was found says something.
+//! continues with what it knew before: one order of all requests explains what their clients were answered. To check
+//! the checker, gateways whose reads may be outdated (`--max-stale`) must fail it.
 
 use std::{process::Stdio, time::Duration};
 

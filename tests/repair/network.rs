@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::{Client, Commitment, Link, NodeId, ObjectId, Profile};
+use ostrakon::{AccountId, Client, Commitment, Link, NodeId, ObjectId, Profile};
 use ostrakon_proto::{
     ledger::state::{Slot, SlotState},
     params::{Code, Params},
@@ -91,6 +91,11 @@ impl Watched {
         let commitments = self.commitments(object)?;
         let fewest = commitments.iter().map(|made| (made.live(), made.slots.len())).min();
         fewest.context("an object that was added has a commitment")
+    }
+
+    /// The account that adds.
+    pub(crate) fn account(&self) -> Result<AccountId> {
+        self.client.account().context("the profile has an account")
     }
 
     /// The epoch in progress.

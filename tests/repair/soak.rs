@@ -5,14 +5,11 @@
 use std::{
     collections::VecDeque,
     fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{cluster::Shape, content::files_below, devnet::NodeInfo, proc, scenarios::SeededRng};
-use serde::Deserialize;
+use ostrakon_tests::{cluster::Shape, content::allocated_bytes, devnet::NodeInfo, proc, scenarios::SeededRng};
 
 use super::network::{Object, Watched};
 
@@ -43,7 +40,7 @@ const OBJECT_BYTES: u64 = 2 << 20;
 const REPLACED: usize = 5;
 /// What repairs may take in the end.
 const LIMIT: Duration = Duration::from_secs(120);
-/// What a node may need more in the last sixth of the time than in its middle.
+/// What a node may need in the last sixth of the time beyond what it needed in the third sixth, and a quarter of that.
 const MORE_MEMORY: u64 = 24 << 20;
 const MORE_FILES: usize = 24;
 /// What packs may hold beside columns that are stored.
@@ -56,12 +53,6 @@ const LEDGER: u64 = 384 << 20;
 struct Usage {
     memory: u64,
     files: usize,
-}
-
-/// What `wallet address` prints.
-#[derive(Debug, Deserialize)]
-struct Address {
-    address: String,
 }
 
 pub(crate) fn run(mut rng: SeededRng) -> Result<String> {
@@ -118,10 +109,9 @@ impl<'a> Soak<'a> {
         let all = network.holders()?;
         let (there, spares) = all.split_at(SIZE.holders);
         let (lasting, mortal) = there.split_at(SIZE.holders / 2);
-        let Address { address } = network.cluster.run(&["wallet", "address"])?.json()?;
         Ok(Self {
             network,
-            address,
+            address: network.account()?.to_string(),
             stored: VecDeque::new(),
             added: 0,
             steady: validators.chain(lasting.iter().copied()).collect(),
@@ -207,38 +197,28 @@ fn compare(usages: &[Vec<Usage>]) -> Result<String> {
         files.sort_unstable();
         Usage { memory: memory[memory.len() / 2], files: files[files.len() / 2] }
     };
-    let (mut most, mut least) = (Usage { memory: 0, files: 0 }, Usage { memory: 0, files: 0 });
+    let (mut later, mut earlier) = (Usage { memory: 0, files: 0 }, Usage { memory: 0, files: 0 });
     for node in 0..nodes {
         let (before, after) = (median(&before, node), median(&after, node));
         let grew = after.memory > before.memory + before.memory / 4 + MORE_MEMORY
             || after.files > before.files + before.files / 4 + MORE_FILES;
         ensure!(!grew, "a node needs more and more: {before:?}, and later {after:?}");
-        if after.memory > most.memory {
-            (least, most) = (before, after);
+        if after.memory > later.memory {
+            (earlier, later) = (before, after);
         }
     }
-    let (before, after) = (least.memory >> 20, most.memory >> 20);
-    Ok(format!("the largest node had {before} MiB and {} files, later {after} MiB and {}", least.files, most.files))
+    let (before, after) = (earlier.memory >> 20, later.memory >> 20);
+    Ok(format!("the largest node had {before} MiB and {} files, later {after} MiB and {}", earlier.files, later.files))
 }
 
 /// The disk of a node has what it stores, and a bounded ledger.
 fn check_disk(network: &Watched, node: &NodeInfo) -> Result<()> {
     let status = network.cluster.binaries.node_status(&node.data_dir)?;
     let stored = status.space.used_bytes + status.trash_bytes;
-    let (store, chain) = (allocated(&node.data_dir.join("store"))?, allocated(&node.data_dir.join("chain"))?);
+    let [store, chain] = ["store", "chain"].map(|part| allocated_bytes(&node.data_dir.join(part)));
     ensure!(store <= 2 * stored + MORE_DISK, "{store} bytes on disk for {stored} bytes of columns");
     ensure!(chain <= LEDGER, "the ledger has {chain} bytes after {} blocks", status.height);
     Ok(())
-}
-
-/// Bytes that a directory takes on disk.
-fn allocated(directory: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for file in files_below(directory)? {
-        // What was deleted meanwhile takes nothing.
-        bytes += fs::metadata(file).map_or(0, |metadata| metadata.blocks() * 512);
-    }
-    Ok(bytes)
 }
 
 /// The end of a node's log.

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -117,4 +118,16 @@ fn content_is_the_same_for_the_same_seed() {
     let hash = write_file(&path, 7, size as u64).expect("written");
     assert_eq!(hash, hash_file(&path).expect("read"));
     assert_eq!(hash, blake3::hash(&random(7, size)));
+}
+
+/// Bytes on disk below a directory: what is preallocated does not count before it is written. Files may vanish
+/// meanwhile.
+pub fn allocated_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => allocated_bytes(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }

@@ -43,7 +43,8 @@ pub(crate) enum BucketCommand {
     #[command(after_help = "Examples:\n  ostrakon bucket create photos\n  ostrakon bucket create website --public\n\n\
         An object of a public bucket has an IPFS CID (`ostrakon bucket ls`, header x-ipfs-roots), by which a gateway \
         serves it to anyone: https://GATEWAY/ipfs/CID; and https://GATEWAY/BUCKET/KEY, with its headers and metadata, \
-        to who knows its key. Lists and tags need an access key. Whether a bucket is public cannot be changed later.")]
+        to anyone who knows its key. Lists and tags need an access key. Whether a bucket is public cannot be changed \
+        later.")]
     Create {
         /// Its name: 3 to 63 lower-case letters, digits, dots and hyphens
         name: String,

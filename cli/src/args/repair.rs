@@ -15,8 +15,8 @@ Examples:
   ostrakon repair status --all
   ostrakon repair status CID
 
-Nodes repair by themselves: this only shows it. A repair begins when a column was not stored by the add, or when at \
-most the repair threshold of columns is left. It ends when all are stored again.
+Nodes repair by themselves: this only shows it. A repair begins when a column was not stored by the add, or when no \
+more columns are left than the repair threshold. It ends when all are stored again.
 
 The list without an object comes from one node and is not verified. With an object, its missing columns are verified; \
 which node rebuilds them, until when, and what a repair waits for are not. An object that is not listed has nothing \

@@ -75,8 +75,7 @@ pub(super) struct CreateArgs {
     /// Money of an account beside those of the owners; repeat it for more
     #[arg(long, value_name = "ACCOUNT=OBOLS")]
     fund: Vec<Fund>,
-    /// Minimum length of an epoch, in seconds; terms, unbonding and the keeping of deleted columns, which are counted
-    /// in epochs, are set so that they last as long with any length
+    /// Minimum length of an epoch, in seconds; how long terms, unbonding and deleted columns last does not depend on it
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=604_800))]
     epoch: u64,

@@ -48,13 +48,12 @@ pub(super) async fn run(file: &Path, client: &Client, out: &Output) -> crate::Re
     drop(progress);
     let all = Accusations { accused };
     out.answer(&all, |paint| all.text(paint))?;
-    match all.accused.iter().any(|one| one.refused.is_some()) {
-        true => {
-            let (failed, of) = (all.accused.iter().filter(|one| one.refused.is_some()).count(), all.accused.len());
+    match (all.accused.iter().filter(|one| one.refused.is_some()).count(), all.accused.len()) {
+        (0, _) => Ok(()),
+        (failed, of) => {
             let words = format!("the evidence against {failed} of {of} validators is not on the ledger");
             Err(Error::new(ErrorKind::Partial, words))
         }
-        false => Ok(()),
     }
 }
 

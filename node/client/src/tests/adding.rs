@@ -23,7 +23,7 @@ async fn holders_that_fail_during_an_add_are_replaced() {
     assert_eq!((verified.problem(), verified.columns.len()), (None, 9));
 }
 
-/// They have signed for their column, and the ledger would refuse a commit that names them.
+/// They sign for their column all the same, and the ledger refuses a commit that names them.
 #[tokio::test(start_paused = true)]
 async fn holders_that_leave_before_the_commit_are_replaced() {
     let world = Arc::new(World::new(11));
