@@ -139,7 +139,7 @@ pub(super) fn build(
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm
-                // A stream's first request goes with the protocol's name: nothing waits for the name to be accepted.
+                // A stream's first request goes with the protocol's name: a small one waits for no confirmation.
                 .with_substream_upgrade_protocol_override(Version::V1Lazy)
                 .with_idle_connection_timeout(IDLE_TIMEOUT)
                 .with_max_negotiating_inbound_streams(NEGOTIATING)

@@ -48,6 +48,25 @@ async fn bulk_both_ways_over_quic() {
     both_ways_over(&[QUIC]).await;
 }
 
+/// As many chunks in both directions as there may be streams, on streams that are all new: more than a connection's
+/// window, which must not fill with what is not read before a stream's name is confirmed.
+#[tokio::test]
+async fn new_streams_do_not_block_each_other() {
+    for listen in [TCP, QUIC] {
+        let (a, b) = (serve(config(1, &[listen])), serve(config(2, &[listen])));
+        // One connection for both.
+        introduce(&a.swarm, &b.swarm);
+        within(20, a.swarm.call(b.id(), Protocol::Chain, head("x"))).await.unwrap();
+        let chunk = pattern(u32::try_from(limits::CHUNK).unwrap());
+        let put_all = |from: &SwarmHandle, to: NodeId| {
+            let put = || from.call(to, Protocol::Put, Frame { head: Bytes::new(), body: chunk.clone() });
+            future::join_all((0..16).map(|_| put()))
+        };
+        let (there, back) = within(9, future::join(put_all(&a.swarm, b.id()), put_all(&b.swarm, a.id()))).await;
+        assert!(there.iter().chain(&back).all(Result::is_ok), "{listen}: {there:?} {back:?}");
+    }
+}
+
 /// The same place by a name.
 fn named(listening: &[String]) -> Vec<String> {
     listening.iter().map(|address| address.replace("/ip4/127.0.0.1/", "/dns4/localhost/")).collect()

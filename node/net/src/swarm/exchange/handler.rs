@@ -216,7 +216,11 @@ impl ConnectionHandler for Handler {
                 self.serve(protocol, stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
-                let stream = OutboundStream::new(stream, self.names.of(info).clone());
+                let mut stream = OutboundStream::new(stream, self.names.of(info).clone());
+                // Sends the protocol's name, also where no call follows yet. Over QUIC the other side knows of a stream
+                // as soon as a later one is used, and drops it when it has not said for ten seconds what it is for:
+                // perhaps just when a call takes it.
+                stream.is_open();
                 self.pools.entry(info).or_default().opened(stream, Instant::now());
                 self.advance(info);
             }

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::core::upgrade::NegotiationError;
 
 use super::negotiate::ProtocolName;
@@ -20,6 +20,11 @@ use crate::{
     peers::Bounds,
     swarm::{calls::Call, codec},
 };
+
+/// Bytes of a request that go with the name of its stream's protocol, before the other side has confirmed it. What is
+/// sent until then is not read, and the window of a QUIC connection is shared: were it full of that in both directions,
+/// no confirmation could pass.
+const UNCONFIRMED: usize = 16 * 1024;
 
 /// A stream that this node opened: it carries one call at a time.
 #[derive(Debug)]
@@ -45,6 +50,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
     pub(super) async fn carry(mut self, call: Call) -> Option<Self> {
         let Call { to: node, protocol, request, caller } = call;
         let exchange = async {
+            if request.head.len() + request.body.len() > UNCONFIRMED {
+                // Waits for the confirmation, unless it has come, and reads nothing.
+                let _none = self.io.read(&mut []).await?;
+            }
             codec::write(&mut self.io, Bounds::request(protocol), &request).await?;
             drop(request);
             self.io.flush().await?;
