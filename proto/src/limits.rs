@@ -119,10 +119,12 @@ pub const OBJECT_COMMITMENTS: usize = 64;
 pub const TICKETS: usize = 64;
 /// Transactions of an account in one answer: for each of them the node may have to read a whole block.
 pub const ACTIVITY: usize = 32;
-/// Characters of one part of a domain, and of one address.
+/// Characters of one part of a domain.
 pub const NAME: usize = 64;
 /// Addresses of one provider.
 pub const ADDRESSES: usize = 8;
+/// Characters of all its addresses together.
+pub const ADDRESSES_LENGTH: usize = 512;
 
 /// Hashes in the proof of one record: one for each bit of a key's hash.
 pub const STATE_PROOF_SIBLINGS: usize = 256;

@@ -81,11 +81,11 @@ pub enum TxError {
     /// Use an amount above zero.
     #[error("amount must be positive")]
     ZeroAmount,
-    /// Use 1 to 8 multiaddrs, without the peer id.
+    /// Use 1 to 8 multiaddrs, without the id of the node itself.
     #[error(
-        "invalid addresses: 1 to {addresses} multiaddrs such as /ip4/192.0.2.1/tcp/4001 are needed, each of at most \
-         {name} characters and without /p2p/",
-        addresses = limits::ADDRESSES, name = limits::NAME
+        "invalid addresses: 1 to {addresses} multiaddrs such as /ip4/192.0.2.1/tcp/4001 are needed, of {length} \
+         characters together at most, and without /p2p/ but for a relay's before /p2p-circuit",
+        addresses = limits::ADDRESSES, length = limits::ADDRESSES_LENGTH
     )]
     Addresses,
     /// Use lower-case letters in each part of the domain.

@@ -38,7 +38,9 @@ pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain
 
 /// Checks a node's addresses.
 pub(in crate::ledger) fn check_addresses(addresses: &[String]) -> Result<(), TxError> {
-    match (1..=limits::ADDRESSES).contains(&addresses.len()) && addresses.iter().all(|text| is_address(text)) {
+    let is_few = (1..=limits::ADDRESSES).contains(&addresses.len());
+    let is_short = addresses.iter().map(String::len).sum::<usize>() <= limits::ADDRESSES_LENGTH;
+    match is_few && is_short && addresses.iter().all(|text| is_address(text)) {
         true => Ok(()),
         false => Err(TxError::Addresses),
     }
@@ -63,10 +65,11 @@ pub(in crate::ledger) fn is_weak<K>(key: &Id<K>) -> bool {
 }
 
 fn is_address(text: &str) -> bool {
+    // The one node that an address names is the relay that it leads through.
+    let names_relay = |(_, relay): (&str, &str)| relay.strip_suffix("/p2p-circuit").is_some_and(|id| !id.contains('/'));
     text.starts_with('/')
-        && text.len() <= limits::NAME
         && text.bytes().all(|byte| byte.is_ascii_graphic())
-        && !text.contains("/p2p/")
+        && text.split_once("/p2p/").is_none_or(names_relay)
 }
 
 pub(super) fn apply(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {

@@ -46,8 +46,21 @@ fn registrations_are_checked() {
     let nine = vec!["/ip4/1.2.3.4/tcp/1".to_owned(); 9];
     check("nine addresses", &|register| register.addresses = nine.clone(), Err(TxError::Addresses));
     check("eight addresses", &|register| register.addresses = nine[..8].to_vec(), Ok(()));
-    for bad in ["", "127.0.0.1:1", "/ip4/1.2.3.4/tcp/1/p2p/12D3", "/dns4/a b/tcp/1", "/dns4/ü/tcp/1", &"/".repeat(65)]
-    {
+    let relayed = "/ip4/1.2.3.4/udp/1/quic-v1/p2p/12D3/p2p-circuit";
+    check("through a relay", &|register| register.addresses = addresses(&[relayed]), Ok(()));
+    let long = "/".repeat(256);
+    check("512 characters", &|register| register.addresses = addresses(&[&long, &long]), Ok(()));
+    check("513", &|register| register.addresses = addresses(&[&long, &long, "/"]), Err(TxError::Addresses));
+    let node_behind_relay = format!("{relayed}/p2p/12D4");
+    for bad in [
+        "",
+        "127.0.0.1:1",
+        "/ip4/1.2.3.4/tcp/1/p2p/12D3",
+        "/dns4/a b/tcp/1",
+        "/dns4/ü/tcp/1",
+        &node_behind_relay,
+        "/ip4/1.2.3.4/tcp/1/p2p/12D3/p2p/12D4/p2p-circuit",
+    ] {
         check(bad, &|register| register.addresses = addresses(&[bad]), Err(TxError::Addresses));
     }
     for bad in ["", "Cloud", "a b", "a/b", "ü", "a\n", &"a".repeat(65)] {
