@@ -77,15 +77,15 @@ impl Endpoint {
         }
     }
 
-    /// The addresses of all interfaces at which a node listens that announces this one.
+    /// The addresses of all interfaces at which a node listens that announces this one: over QUIC too, by which nodes
+    /// behind NAT are reached directly.
     pub fn listening(&self) -> Vec<String> {
-        let transport = match self.is_quic {
-            true => format!("udp/{}/quic-v1", self.port),
-            false => format!("tcp/{}", self.port),
-        };
+        let tcp = (!self.is_quic).then(|| format!("tcp/{}", self.port));
+        let transports: Vec<String> = tcp.into_iter().chain([format!("udp/{}/quic-v1", self.port)]).collect();
         let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         let allowed = all.into_iter().filter(|ip| self.allows(ip));
-        allowed.map(|ip| format!("/{}/{ip}/{transport}", if ip.is_ipv4() { "ip4" } else { "ip6" })).collect()
+        let hosts = allowed.map(|ip| format!("/{}/{ip}", if ip.is_ipv4() { "ip4" } else { "ip6" }));
+        hosts.flat_map(|host| transports.iter().map(move |transport| format!("{host}/{transport}"))).collect()
     }
 }
 
@@ -154,11 +154,11 @@ mod tests {
     #[test]
     fn a_node_listens_where_its_address_leads() {
         for (text, expect) in [
-            ("/ip4/192.0.2.1/tcp/4001", &["/ip4/0.0.0.0/tcp/4001"][..]),
+            ("/ip4/192.0.2.1/tcp/4001", &["/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"][..]),
             ("/ip6/2001:db8::1/udp/4002/quic-v1", &["/ip6/::/udp/4002/quic-v1"]),
-            ("/dns4/node.example/tcp/4001", &["/ip4/0.0.0.0/tcp/4001"]),
-            ("/dns6/node.example/tcp/4001", &["/ip6/::/tcp/4001"]),
-            ("/dns/node.example/tcp/4001", &["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]),
+            ("/dns4/node.example/tcp/4001", &["/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"]),
+            ("/dns6/node.example/tcp/4001", &["/ip6/::/tcp/4001", "/ip6/::/udp/4001/quic-v1"]),
+            ("/dns/node.example/udp/1/quic-v1", &["/ip4/0.0.0.0/udp/1/quic-v1", "/ip6/::/udp/1/quic-v1"]),
         ] {
             assert_eq!(endpoint(text).expect("an address").listening(), expect, "{text}");
         }

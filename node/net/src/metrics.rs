@@ -120,6 +120,8 @@ pub struct NetMetrics {
     pub admission: AdmissionMetrics,
     /// Requests of other nodes.
     pub requests: RequestMetrics,
+    /// Bytes by path.
+    pub traffic: TrafficMetrics,
     libp2p: Libp2p,
 }
 
@@ -129,6 +131,7 @@ impl NetMetrics {
         let ours = registry.sub_registry_with_prefix("ostrakon");
         self.admission.register(ours);
         self.requests.register(ours);
+        self.traffic.register(ours);
         self.libp2p.0.get_or_init(|| libp2p_metrics::Metrics::new(registry));
     }
 
@@ -145,6 +148,52 @@ struct Libp2p(Arc<OnceLock<libp2p_metrics::Metrics>>);
 impl fmt::Debug for Libp2p {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Libp2p(..)")
+    }
+}
+
+/// Bytes of requests and answers in both directions, by whether they went directly or through a relay.
+#[derive(Clone, Debug, Default)]
+pub struct TrafficMetrics(Family<Labels<2>, Counter>);
+
+/// Bytes of one path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PathTraffic {
+    sent: Counter,
+    received: Counter,
+}
+
+impl PathTraffic {
+    pub(crate) fn sent(&self, frame: &Frame) {
+        self.sent.inc_by(frame_bytes(frame));
+    }
+
+    pub(crate) fn received(&self, frame: &Frame) {
+        self.received.inc_by(frame_bytes(frame));
+    }
+}
+
+fn frame_bytes(frame: &Frame) -> u64 {
+    u64::try_from(frame.head.len() + frame.body.len()).unwrap_or(u64::MAX)
+}
+
+impl TrafficMetrics {
+    /// What counts the bytes of this path: `direct` or `relayed`.
+    pub(crate) fn of(&self, path: &'static str) -> PathTraffic {
+        let of = |direction| self.0.get_or_create_owned(&[("path", path), ("direction", direction)]);
+        PathTraffic { sent: of("sent"), received: of("received") }
+    }
+
+    /// Bytes that went directly, and bytes that went through a relay, in both directions.
+    pub fn totals(&self) -> [u64; 2] {
+        ["direct", "relayed"].map(|path| {
+            let PathTraffic { sent, received } = self.of(path);
+            sent.get().saturating_add(received.get())
+        })
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let help = "Bytes of requests and answers, by path (direct or relayed) and direction";
+        registry.register_with_unit("traffic", help, Unit::Bytes, self.0.clone());
     }
 }
 

@@ -13,32 +13,39 @@ use std::{
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
-    core::Endpoint,
-    identify, kad, ping,
+    core::{Endpoint, transport::ListenerId},
+    dcutr, identify, kad, ping, relay,
     swarm::{
         ConnectionId, DialError, NetworkBehaviour, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use ostrakon_proto::limits;
+use ostrakon_proto::{limits, wire::Protocol};
 use tokio::{
     sync::mpsc,
     time::{self, Instant, MissedTickBehavior},
 };
 
 use super::{
-    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, SEARCH_FROM, kad_name, network_name},
+    behaviour::{Behaviour, BehaviourEvent, CONNECT_TIMEOUT, PING_TIMEOUT, SEARCH_FROM, kad_name, network_name},
     calls::{Call, Calls},
+    circuit::{self, Path},
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
     handle::Shared,
     names::{Names, Resolved, is_named},
-    recorder, table,
+    recorder,
+    relays::Relays,
+    table,
 };
 use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetMetrics};
 
 /// How often attempts to connect are advanced, and the clock is observed.
 const TICK: Duration = Duration::from_millis(250);
+/// How long relays that are connected may take to say what they see of this node, before they are asked to relay.
+const SIGHTING: Duration = Duration::from_secs(1);
+/// Relays of one node that are asked: an honest one has two.
+const RELAYS: usize = 2;
 /// How long connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -56,6 +63,8 @@ pub(super) struct Actor {
     names: Names,
     /// The other end of each connection.
     remotes: BTreeMap<ConnectionId, Multiaddr>,
+    /// Through which a node behind NAT listens; nothing for another.
+    relays: Option<Relays>,
     metrics: NetMetrics,
 }
 
@@ -77,6 +86,7 @@ impl Actor {
             dials: Dials::default(),
             names: Names::default(),
             remotes: BTreeMap::new(),
+            relays: config.is_behind_nat.then(|| Relays::new(identity::peer_id(&config.keypair.public()))),
             metrics: config.metrics.clone(),
         }
     }
@@ -141,11 +151,13 @@ impl Actor {
 
     fn on_call(&mut self, call: Call) {
         let peer = identity::peer_id(&call.to);
-        if self.swarm.is_connected(&peer) {
+        let is_bulk = matches!(call.protocol, Protocol::Get | Protocol::Put);
+        let is_connected = self.swarm.is_connected(&peer);
+        if is_connected && !(is_bulk && self.dials.is_punching(peer)) {
             return self.swarm.behaviour_mut().exchange.send(peer, call);
         }
         self.calls.push(peer, call);
-        if !self.dials.has(peer) {
+        if !is_connected && !self.dials.has(peer) {
             self.dial(peer);
         }
     }
@@ -165,41 +177,87 @@ impl Actor {
             self.look_where_found(peer);
             self.advance(peer);
         }
+        self.dials.late_to_punch(Instant::now()).into_iter().for_each(|peer| self.on_connected(peer));
+        if let Some(addresses) = self.shared.take_announced() {
+            self.announce(addresses);
+        }
+        self.listen_through_relays();
+    }
+
+    /// These are the public addresses of this node.
+    fn announce(&mut self, addresses: Vec<Multiaddr>) {
+        let before: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
+        for address in before.iter().filter(|address| Path::of(address) == Path::Direct) {
+            self.swarm.remove_external_address(address);
+        }
+        addresses.into_iter().for_each(|address| self.swarm.add_external_address(address));
+    }
+
+    /// Listens through as many relays as a node behind NAT needs, and stays connected with them over QUIC, so that its
+    /// NAT lets others in who are told the port that they see.
+    fn listen_through_relays(&mut self) {
+        let (Some(relays), now) = (&mut self.relays, Instant::now()) else { return };
+        while let Some((peer, address)) = relays.next(|peer| is_member(&self.shared, peer), now) {
+            let listening = self.swarm.listen_on(address.clone());
+            tracing::debug!(%address, error = listening.as_ref().err().map(tracing::field::display), "asking a relay");
+            relays.listens(peer, listening.ok(), now);
+        }
+        let unseen = &mut self.swarm.behaviour_mut().sightings;
+        for (peer, address) in relays.over_quic() {
+            if !unseen.has(peer) {
+                unseen.ask(peer, address, now);
+            }
+        }
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         recorder::record(&self.metrics, &event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
                 let remote = endpoint.get_remote_address();
-                // A handshake over TCP proves the network; over QUIC the node must say it first.
-                if is_tcp(remote) {
+                // A handshake of ours proves the network; over QUIC the node must say it first.
+                if is_tcp(remote) || Path::of(remote) == Path::Relayed {
                     self.shared.set_connected(peer_id, true);
                 }
                 self.remotes.insert(connection_id, remote.clone());
-                self.on_connected(peer_id);
+                if endpoint.is_relayed() && num_established.get() == 1 {
+                    self.on_relayed(peer_id);
+                } else {
+                    self.on_connected(peer_id);
+                }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 self.remotes.remove(&connection_id);
                 if num_established == 0 {
+                    if self.dials.stop_punching(peer_id) && self.calls.has(peer_id) && !self.dials.has(peer_id) {
+                        self.dial(peer_id);
+                    }
                     self.shared.set_connected(peer_id, false);
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
                 self.on_dial_failed(peer, connection_id, &error);
             }
+            SwarmEvent::NewListenAddr { listener_id, address } if Path::of(&address) == Path::Relayed => {
+                self.on_relaying(listener_id);
+            }
             SwarmEvent::NewListenAddr { address, .. } => self.shared.set_listening(address, true),
             SwarmEvent::ExpiredListenAddr { address, .. } => self.shared.set_listening(address, false),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                let now = Instant::now();
+                if let Some(relays) = &mut self.relays
+                    && relays.ended(listener_id, now)
+                {
+                    tracing::info!(?reason, "a relay serves this node no longer: looking for another");
+                    return self.shared.set_relayed(relays.addresses());
+                }
                 tracing::error!(
                     ?addresses,
                     ?reason,
                     "no longer listening on these addresses: other nodes cannot connect to them"
                 );
-                for address in addresses {
-                    self.shared.set_listening(address, false);
-                }
+                addresses.into_iter().for_each(|address| self.shared.set_listening(address, false));
             }
             other => tracing::trace!(event = ?other, "swarm"),
         }
@@ -218,6 +276,10 @@ impl Actor {
                 tracing::debug!(node, %failure, "ping timed out: closing the connection");
                 self.swarm.close_connection(connection);
             }
+            BehaviourEvent::Punching(dcutr::Event { remote_peer_id, result: Err(error) }) => {
+                tracing::debug!(peer = %remote_peer_id, %error, "no direct connection: using the relay");
+                self.on_connected(remote_peer_id);
+            }
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { id, step, .. }) if step.last => {
                 if let Some(peer) = self.dials.search_ended(id) {
                     self.conclude(peer);
@@ -225,6 +287,16 @@ impl Actor {
             }
             _ => {}
         }
+    }
+
+    /// A relay says that it relays for this node.
+    fn on_relaying(&mut self, listener: ListenerId) {
+        let Some(relays) = &mut self.relays else { return };
+        if !relays.confirmed(listener) {
+            tracing::debug!("a relay announces new addresses all the time: leaving it");
+            self.swarm.remove_listener(listener);
+        }
+        self.shared.set_relayed(relays.addresses());
     }
 
     /// A node says of which network it is, and where it listens: others of the same may ask for it.
@@ -236,13 +308,22 @@ impl Actor {
             return;
         }
         self.shared.set_connected(peer, self.swarm.is_connected(&peer));
+        if self.swarm.behaviour_mut().sightings.said(connection, &info.observed_addr) {
+            self.dials.seen_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
+        }
+        if let Some((relays, remote)) = self.relays.as_mut().zip(self.remotes.get(&connection))
+            && info.protocols.contains(&relay::HOP_PROTOCOL_NAME)
+        {
+            let there = table::there(announced(info), remote);
+            relays.met(peer, there, |peer| is_member(&self.shared, peer), Instant::now());
+            self.shared.set_relayed(relays.addresses());
+        }
         // A client answers no queries, and searches too seldom to maintain a table.
         if self.is_client || !info.protocols.contains(&self.kad_name) {
             return;
         }
         let Some(remote) = self.remotes.get(&connection).cloned() else { return };
-        let announced = &info.listen_addrs[..info.listen_addrs.len().min(limits::ADDRESSES)];
-        let confirmed = table::confirmed(announced, &remote);
+        let confirmed = table::confirmed(announced(info), &remote);
         let known = self.table_addresses(peer);
         if confirmed.is_empty() || known.iter().cloned().collect::<BTreeSet<_>>() == confirmed {
             return;
@@ -277,11 +358,18 @@ impl Actor {
 
     // Connections.
 
+    /// All calls of the node may go.
     fn on_connected(&mut self, peer: PeerId) {
         self.dials.connected(peer);
         for call in self.calls.take(peer) {
             self.swarm.behaviour_mut().exchange.send(peer, call);
         }
+    }
+
+    /// The node is reached through a relay: bulk waits for a direct connection, as long as one is being opened.
+    fn on_relayed(&mut self, peer: PeerId) {
+        self.dials.punch(peer, Instant::now());
+        self.calls.take(peer).into_iter().for_each(|call| self.on_call(call));
     }
 
     fn dial(&mut self, peer: PeerId) {
@@ -332,6 +420,14 @@ impl Actor {
             self.dials.learned(peer, plain, Instant::now());
         }
         while let Some(addresses) = self.dials.next_batch(peer, Instant::now()) {
+            let addresses = self.without_failed_relays(addresses);
+            if let Some(until) = self.asks_relays(peer, &addresses) {
+                self.dials.await_sighting(peer, addresses, until);
+                break;
+            }
+            if addresses.is_empty() {
+                continue;
+            }
             // A port of its own: reusing the listening one fails when a connection to the same place has just closed.
             let options = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::Disconnected);
             let options = options.allocate_new_port().build();
@@ -344,7 +440,32 @@ impl Actor {
         self.conclude(peer);
     }
 
+    /// Asks the relays of these addresses, once in an attempt, what they see of this node, which a direct connection
+    /// will need: until when that is waited for. Nothing when one has told it, or none can be asked.
+    fn asks_relays(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> Option<Instant> {
+        let relays: Vec<_> = addresses.iter().filter_map(circuit::relay).take(RELAYS).collect();
+        let is_connected = relays.iter().any(|(relay, _)| self.swarm.is_connected(relay));
+        let (sightings, now) = (&mut self.swarm.behaviour_mut().sightings, Instant::now());
+        if !self.dials.may_ask_relays(peer) || relays.iter().any(|(relay, _)| sightings.has(*relay)) {
+            return None;
+        }
+        let over_quic = relays.into_iter().filter(|(_, place)| circuit::is_quic(place));
+        let asked = over_quic.filter(|(relay, place)| sightings.ask(*relay, place.clone(), now)).count();
+        // One that is connected may relay without; to another, one connection is made at a time.
+        (asked > 0).then(|| now + if is_connected { SIGHTING } else { CONNECT_TIMEOUT })
+    }
+
+    /// The addresses without those through relays that cannot be connected with over QUIC: TCP is left to try.
+    fn without_failed_relays(&mut self, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+        let sightings = &self.swarm.behaviour().sightings;
+        let failed = |(relay, place): (PeerId, Multiaddr)| circuit::is_quic(&place) && sightings.failed(relay);
+        addresses.retain(|address| !circuit::relay(address).is_some_and(failed));
+        addresses
+    }
+
     fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) {
+        // Where it was to tell what it sees, that is over.
+        self.dials.seen_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
         if self.dials.failed(peer, connection, error, Instant::now()) {
             self.advance(peer);
         }
@@ -392,4 +513,15 @@ impl Actor {
         self.dials.searching(peer, query, now);
         true
     }
+}
+
+/// The addresses that a node announces, as many as count.
+fn announced(info: &identify::Info) -> &[Multiaddr] {
+    &info.listen_addrs[..info.listen_addrs.len().min(limits::ADDRESSES)]
+}
+
+/// Whether the node is registered on the ledger.
+fn is_member(shared: &Shared, peer: PeerId) -> bool {
+    let node = identity::node_id(&peer);
+    node.is_some_and(|node| shared.members.source(node, Prefix::of_node(&node)).is_member())
 }

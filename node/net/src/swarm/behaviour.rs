@@ -2,11 +2,16 @@
 //!
 //! Kademlia carries addresses of nodes and nothing else: it stores no records.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use libp2p::{
-    StreamProtocol, connection_limits, core::upgrade::Version, identify, identity, kad, memory_connection_limits, ping,
-    swarm::NetworkBehaviour,
+    StreamProtocol, connection_limits,
+    core::upgrade::Version,
+    dcutr, identify, identity, kad, memory_connection_limits, ping, relay,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 use ostrakon_proto::{id::ChainId, wire::Protocol};
 
@@ -16,6 +21,7 @@ use super::{
     exchange::{self, Service},
     handle::Shared,
     places::Places,
+    sightings::Sightings,
     transport,
 };
 use crate::{Intake, Members};
@@ -42,6 +48,21 @@ pub(super) const STREAMS_PER_PROTOCOL: usize = 2 * IN_FLIGHT;
 pub(super) const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;
 /// Streams whose protocol is not negotiated yet, on one connection.
 const NEGOTIATING: usize = 32;
+/// What a relayed connection carries at most, in each direction, and how long it lasts: both sides use the time to
+/// open a direct one. Where no NAT lets them, they make another.
+const CIRCUIT_BYTES: u64 = 256 * 1024 * 1024;
+const CIRCUIT_DURATION: Duration = Duration::from_secs(10 * 60);
+/// Relayed connections of one node.
+const CIRCUITS_PER_NODE: usize = 8;
+/// How many relayed connections a node, or all at one address, may open at a time, and how often one more: a script
+/// with a process for each file opens many.
+const CIRCUIT_BURST: NonZeroU32 = NonZeroU32::new(256).expect("not zero");
+const CIRCUIT_EVERY: Duration = Duration::from_secs(1);
+/// Nodes behind NAT that listen through this one.
+const RESERVATIONS: usize = 1024;
+/// Until a reservation ends by itself: never before its connection. The crate panics when one that is just being
+/// renewed ends.
+const RESERVATION: Duration = Duration::from_secs(365 * 86_400);
 
 /// libp2p's parts. The limits come first: no other part must see a connection that they refuse.
 #[derive(NetworkBehaviour)]
@@ -53,15 +74,26 @@ pub(super) struct Behaviour {
     pub(super) ping: ping::Behaviour,
     pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
     pub(super) exchange: exchange::Behaviour,
+    pub(super) sightings: Sightings,
+    relay: Toggle<relay::Behaviour>,
+    relayed: relay::client::Behaviour,
+    punching: dcutr::Behaviour,
 }
 
 impl Behaviour {
-    fn new(config: &SwarmConfig, key: &identity::Keypair, intake: Intake, members: Members) -> Self {
+    fn new(
+        config: &SwarmConfig,
+        key: &identity::Keypair,
+        relayed: relay::client::Behaviour,
+        (intake, members): (Intake, Members),
+    ) -> Self {
+        let local = key.public().to_peer_id();
         let limits = &config.limits;
         let metrics = config.metrics.clone();
         let connections = (limits.connections_in, limits.connections_per_node);
         let places = Places::new(members.clone(), connections, metrics.admission.clone());
-        let service = (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes, metrics));
+        let service =
+            (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes, metrics.clone()));
         Self {
             places,
             connections: connection_limits::Behaviour::new(connection_limits(config)),
@@ -76,7 +108,11 @@ impl Behaviour {
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             kad: kademlia(config, key),
-            exchange: exchange::Behaviour::new(&config.chain, service),
+            exchange: exchange::Behaviour::new(&config.chain, service, metrics.traffic),
+            sightings: Sightings::default(),
+            relay: relays(config).map(|settings| relay::Behaviour::new(local, settings)).into(),
+            relayed,
+            punching: dcutr::Behaviour::new(local),
         }
     }
 }
@@ -95,6 +131,24 @@ fn stream_protocol(name: String) -> StreamProtocol {
     StreamProtocol::try_from_owned(name).expect("the name begins with a slash")
 }
 
+/// How this node relays; nothing for one that others cannot reach.
+fn relays(config: &SwarmConfig) -> Option<relay::Config> {
+    let max_circuits = config.limits.circuits;
+    let settings = relay::Config {
+        max_circuits,
+        max_circuits_per_peer: CIRCUITS_PER_NODE,
+        max_circuit_bytes: CIRCUIT_BYTES,
+        max_circuit_duration: CIRCUIT_DURATION,
+        max_reservations: RESERVATIONS,
+        reservation_duration: RESERVATION,
+        circuit_src_rate_limiters: Vec::new(),
+        ..relay::Config::default()
+    }
+    .circuit_src_per_peer(CIRCUIT_BURST, CIRCUIT_EVERY)
+    .circuit_src_per_ip(CIRCUIT_BURST, CIRCUIT_EVERY);
+    (!config.listen.is_empty() && !config.is_behind_nat && max_circuits > 0).then_some(settings)
+}
+
 /// Of what this node opens; [`Places`] bounds what others do, each node's too.
 fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
@@ -104,7 +158,8 @@ fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimit
 
 fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad::store::MemoryStore> {
     let local = key.public().to_peer_id();
-    let is_client = config.listen.is_empty();
+    // Nobody is sent to a node that cannot be reached.
+    let is_client = config.listen.is_empty() || config.is_behind_nat;
     let mut settings = kad::Config::new(kad_name(&config.chain));
     settings
         .set_query_timeout(LOOKUP_TIMEOUT)
@@ -130,12 +185,12 @@ pub(super) fn build(
 ) -> Result<libp2p::Swarm<Behaviour>, StartError> {
     let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
         .map_err(|error| StartError::Transport(error.to_string()))?;
-    let connections = transport::new(config, &key, &shared.budget, shared.foreign.clone())?;
+    let (connections, relayed) = transport::new(config, &key, &shared.budget, shared.foreign.clone())?;
     let built = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|_| connections)
         .unwrap_or_else(|never| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key, intake, shared.members.clone()))
+        .with_behaviour(|key| Behaviour::new(config, key, relayed, (intake, shared.members.clone())))
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm

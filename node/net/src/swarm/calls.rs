@@ -81,6 +81,11 @@ impl Calls {
         self.0.entry(peer).or_default().push_back(call);
     }
 
+    /// Whether calls wait for this node.
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.0.contains_key(&peer)
+    }
+
     /// Takes all calls that wait for this node.
     pub(super) fn take(&mut self, peer: PeerId) -> VecDeque<Call> {
         self.0.remove(&peer).unwrap_or_default()

@@ -18,6 +18,9 @@ pub struct SwarmConfig {
     pub listen: Vec<String>,
     /// First nodes: addresses that end with `/p2p/` and the node's id, as a genesis lists them.
     pub bootstrap: Vec<String>,
+    /// Whether others cannot open connections to this node: then it listens through relays as well, and relays for
+    /// nobody.
+    pub is_behind_nat: bool,
     /// Bounds on what others can use up.
     pub limits: SwarmLimits,
     /// What the network counts. It counts also when nobody reads it.
@@ -32,6 +35,7 @@ impl SwarmConfig {
             keypair,
             listen: Vec::new(),
             bootstrap: Vec::new(),
+            is_behind_nat: false,
             limits: SwarmLimits::default(),
             metrics: NetMetrics::default(),
         }
@@ -55,6 +59,14 @@ pub struct SwarmLimits {
     /// Bytes of memory that all connections may buffer: half of them for members, half for strangers. At most one
     /// connection for each 64 KiB of a half is made.
     pub buffer_bytes: usize,
+    /// Connections between other nodes that this node relays, once it has public addresses: see
+    /// [`super::SwarmHandle::announce`].
+    pub circuits: usize,
+}
+
+impl SwarmLimits {
+    /// The default of [`SwarmLimits::circuits`].
+    pub const CIRCUITS: usize = 64;
 }
 
 /// The default of [`SwarmLimits::buffer_bytes`].
@@ -69,6 +81,7 @@ impl Default for SwarmLimits {
             memory_percent: 70,
             inbound_bytes: 64 * 1024 * 1024,
             buffer_bytes: BUFFER_BYTES,
+            circuits: Self::CIRCUITS,
         }
     }
 }

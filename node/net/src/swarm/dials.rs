@@ -1,7 +1,8 @@
 //! Attempts to connect: which addresses are dialed when, and how each failed.
 //!
 //! Pure state of the actor, one [`Attempt`] per node. TCP is tried first, because it costs half the processor time of
-//! QUIC; QUIC follows when TCP fails, or has not succeeded after [`HEAD_START`]. Not here: sockets.
+//! QUIC; QUIC follows when TCP fails, or has not succeeded after [`HEAD_START`], and relays when neither has. Not
+//! here: sockets.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,11 +18,17 @@ use libp2p::{
 };
 use tokio::time::Instant;
 
-use super::{names::Resolved, secure::SecureError};
+use super::{
+    circuit::{Path, is_quic, plain, relay},
+    names::Resolved,
+    secure::SecureError,
+};
 use crate::identity;
 
 /// How long TCP alone is tried.
 const HEAD_START: Duration = Duration::from_millis(500);
+/// How long bulk waits for a direct connection with a node that is reached through a relay.
+const PUNCHING: Duration = Duration::from_secs(3);
 /// How often an address is dialed again whose node closes the connection: it is there, and at a limit of its own.
 const TRIES: u32 = 4;
 /// Before the first time; twice as long before each further one.
@@ -56,6 +63,17 @@ pub(super) struct Attempt {
     searching: bool,
     /// Whether the attempt waits for names that are being resolved.
     resolving: bool,
+    /// Whether relays have been asked what they see of this node.
+    sighting: Sighting,
+}
+
+/// Whether relays have been asked, which an attempt does once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sighting {
+    NotAsked,
+    /// The next batch waits for it.
+    Awaited,
+    Over,
 }
 
 impl Attempt {
@@ -63,9 +81,22 @@ impl Attempt {
     fn on(addresses: Vec<Multiaddr>, now: Instant) -> Self {
         let (in_progress, failures, again) = Default::default();
         let (began, next_at, again_at) = (now, now, now);
-        let (tries, searching, resolving) = (0, false, false);
+        let (tries, searching, resolving, sighting) = (0, false, false, Sighting::NotAsked);
         let (known, batches) = (addresses.clone(), batches(addresses));
-        Self { batches, known, began, next_at, in_progress, failures, again, again_at, tries, searching, resolving }
+        Self {
+            batches,
+            known,
+            began,
+            next_at,
+            in_progress,
+            failures,
+            again,
+            again_at,
+            tries,
+            searching,
+            resolving,
+            sighting,
+        }
     }
 
     /// An attempt that starts with a search.
@@ -78,8 +109,11 @@ impl Attempt {
         if !self.again.is_empty() && now >= self.again_at {
             return Some(std::mem::take(&mut self.again));
         }
-        if !self.in_progress.is_empty() && now < self.next_at {
+        if (self.sighting == Sighting::Awaited || !self.in_progress.is_empty()) && now < self.next_at {
             return None;
+        }
+        if self.sighting == Sighting::Awaited {
+            self.sighting = Sighting::Over;
         }
         self.next_at = now + HEAD_START;
         self.batches.pop_front()
@@ -101,7 +135,9 @@ impl Attempt {
         if !fresh.is_empty() {
             self.known.extend(fresh.iter().cloned());
             self.batches.extend(batches(fresh));
-            self.next_at = now;
+            if self.sighting != Sighting::Awaited {
+                self.next_at = now;
+            }
         }
     }
 
@@ -119,8 +155,11 @@ fn batches(addresses: Vec<Multiaddr>) -> VecDeque<Vec<Multiaddr>> {
             unique.push(address);
         }
     }
-    let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
-    [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect()
+    let (direct, relayed): (Vec<_>, Vec<_>) = unique.into_iter().partition(|at| Path::of(at) == Path::Direct);
+    let (tcp, others): (Vec<_>, Vec<_>) = direct.into_iter().partition(is_tcp);
+    // One address of each relay at a time: it is connected with once.
+    let (over_quic, over_tcp): (Vec<_>, Vec<_>) = relayed.into_iter().partition(is_quic);
+    [tcp, others, over_quic, over_tcp].into_iter().filter(|batch| !batch.is_empty()).collect()
 }
 
 /// An attempt that failed.
@@ -157,6 +196,8 @@ pub(super) struct Dials {
     attempts: BTreeMap<PeerId, Attempt>,
     searches: BTreeMap<PeerId, QueryId>,
     searched: BTreeMap<PeerId, Instant>,
+    /// Nodes that are reached through a relay while a direct connection is being opened, each with until when.
+    punching: BTreeMap<PeerId, Instant>,
 }
 
 impl Dials {
@@ -228,6 +269,31 @@ impl Dials {
         self.attempts.get_mut(&peer)?.next_batch(now)
     }
 
+    /// These addresses, which lead through relays, are dialed when a relay has said what it sees of this node, or has
+    /// had the time to.
+    pub(super) fn await_sighting(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, until: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.batches.push_front(addresses);
+            attempt.next_at = until;
+            attempt.sighting = Sighting::Awaited;
+        }
+    }
+
+    /// Whether the attempt has asked no relay yet.
+    pub(super) fn may_ask_relays(&self, peer: PeerId) -> bool {
+        self.attempts.get(&peer).is_some_and(|attempt| attempt.sighting == Sighting::NotAsked)
+    }
+
+    /// A node has said what it sees, or cannot be asked: the attempts that may continue, through this relay.
+    pub(super) fn seen_by(&mut self, relays: PeerId, now: Instant) -> Vec<PeerId> {
+        let through = |address: &Multiaddr| relay(address).is_some_and(|(peer, _)| peer == relays);
+        let waiting = self.attempts.iter_mut().filter(|(_, attempt)| {
+            attempt.sighting == Sighting::Awaited
+                && attempt.batches.front().is_some_and(|batch| batch.iter().any(through))
+        });
+        waiting.map(|(peer, attempt)| (*peer, attempt.next_at = now).0).collect()
+    }
+
     /// Notes that a dial is in progress.
     pub(super) fn dialing(&mut self, peer: PeerId, connection: ConnectionId) {
         if let Some(attempt) = self.attempts.get_mut(&peer) {
@@ -266,9 +332,31 @@ impl Dials {
         Some(Failed { reason, after: now.duration_since(began) })
     }
 
-    /// Ends the attempt: the node is connected.
+    /// Ends the attempt: the node is connected, and nothing waits for another connection.
     pub(super) fn connected(&mut self, peer: PeerId) {
         self.attempts.remove(&peer);
+        self.punching.remove(&peer);
+    }
+
+    /// Ends the attempt: the node is connected through a relay, and a direct connection is being opened.
+    pub(super) fn punch(&mut self, peer: PeerId, now: Instant) {
+        self.connected(peer);
+        self.punching.insert(peer, now + PUNCHING);
+    }
+
+    /// No direct connection is being opened any more; false when none was.
+    pub(super) fn stop_punching(&mut self, peer: PeerId) -> bool {
+        self.punching.remove(&peer).is_some()
+    }
+
+    /// Whether a direct connection is being opened.
+    pub(super) fn is_punching(&self, peer: PeerId) -> bool {
+        self.punching.contains_key(&peer)
+    }
+
+    /// Nodes with which a direct connection takes too long to be waited for.
+    pub(super) fn late_to_punch(&self, now: Instant) -> Vec<PeerId> {
+        self.punching.iter().filter(|(_, until)| **until <= now).map(|(peer, _)| *peer).collect()
     }
 
     /// Whether the node may be searched for now.
@@ -311,22 +399,17 @@ fn closed_early(error: &DialError) -> Vec<Multiaddr> {
 fn describe(error: &DialError) -> Vec<String> {
     match error {
         DialError::Transport(errors) => {
-            errors.iter().map(|(address, error)| format!("{}: {}", place(address), cause(error))).collect()
+            errors.iter().map(|(address, error)| format!("{}: {}", plain(address), cause(error))).collect()
         }
         DialError::WrongPeerId { obtained, address } => {
             let name = identity::node_id(obtained).map_or_else(|| obtained.to_base58(), |node| node.to_string());
-            vec![format!("{}: another node listens there, {name}", place(address))]
+            vec![format!("{}: another node listens there, {name}", plain(address))]
         }
         DialError::Denied { .. } => {
             vec![format!("this process has reached its limit on connections: {}", cause(error))]
         }
         other => vec![cause(other)],
     }
-}
-
-/// The address without the peer id that libp2p appends: the error names the node already.
-fn place(address: &Multiaddr) -> Multiaddr {
-    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
 /// The innermost reason: the system's message.
@@ -363,6 +446,36 @@ mod tests {
         dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted, now);
         assert!(dials.end_if_failed(peer, now).is_some());
         assert!(!dials.has(peer));
+    }
+
+    #[test]
+    fn relays_go_last_and_after_one_has_told_what_it_sees() {
+        let (peer, relay, now, mut dials) = (PeerId::random(), PeerId::random(), Instant::now(), Dials::default());
+        let direct = addresses(&["/ip4/127.0.0.1/tcp/1"]);
+        let relayed = addresses(&[&format!("/ip4/127.0.0.1/udp/2/quic-v1/p2p/{relay}/p2p-circuit")]);
+        dials.begin(peer, [relayed.clone(), direct.clone()].concat(), now);
+        assert_eq!(dials.next_batch(peer, now), Some(direct));
+        assert_eq!(dials.next_batch(peer, now), Some(relayed.clone()), "nothing is being dialed");
+        assert!(dials.may_ask_relays(peer));
+        dials.await_sighting(peer, relayed.clone(), now + HEAD_START);
+        assert!(!dials.may_ask_relays(peer));
+        assert_eq!(dials.next_batch(peer, now + HEAD_START / 2), None);
+        assert_eq!(dials.seen_by(PeerId::random(), now), [], "another node told something");
+        assert_eq!(dials.seen_by(relay, now), [peer]);
+        assert_eq!(dials.next_batch(peer, now), Some(relayed.clone()));
+        dials.await_sighting(peer, relayed.clone(), now + HEAD_START);
+        assert_eq!(dials.next_batch(peer, now + HEAD_START), Some(relayed), "a relay may tell nothing");
+    }
+
+    #[test]
+    fn a_direct_connection_is_waited_for_as_long_as_it_is_being_opened() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        dials.begin(peer, Vec::new(), now);
+        dials.punch(peer, now);
+        assert!(dials.is_punching(peer) && !dials.has(peer) && dials.late_to_punch(now).is_empty());
+        assert_eq!(dials.late_to_punch(now + PUNCHING), [peer]);
+        dials.connected(peer);
+        assert!(!dials.is_punching(peer));
     }
 
     #[test]

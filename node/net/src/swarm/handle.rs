@@ -55,7 +55,7 @@ pub(super) struct Shared {
     pub(super) members: Members,
     pub(super) permits: Arc<Semaphore>,
     book: Mutex<BTreeMap<PeerId, Known>>,
-    listening: Mutex<BTreeSet<Multiaddr>>,
+    own: Mutex<OwnAddresses>,
     connected: Mutex<BTreeSet<NodeId>>,
     /// Nodes whose connections are to be closed.
     stale: Mutex<BTreeSet<PeerId>>,
@@ -68,6 +68,16 @@ pub(super) struct Shared {
     /// Cancelled when the actor has stopped.
     pub(super) stopped: CancellationToken,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// Where this node is.
+#[derive(Debug, Default)]
+struct OwnAddresses {
+    listening: BTreeSet<Multiaddr>,
+    /// Through relays.
+    relayed: BTreeSet<Multiaddr>,
+    /// Public addresses that the actor has not taken yet.
+    announced: Option<Vec<Multiaddr>>,
 }
 
 /// Where a node is.
@@ -96,7 +106,7 @@ impl Shared {
             members,
             permits: Arc::new(Semaphore::new(CALLS)),
             book: Mutex::default(),
-            listening: Mutex::default(),
+            own: Mutex::default(),
             connected: Mutex::default(),
             stale: Mutex::default(),
             stop: CancellationToken::new(),
@@ -137,12 +147,21 @@ impl Shared {
     }
 
     pub(super) fn set_listening(&self, address: Multiaddr, listens: bool) {
-        let mut listening = lock(&self.listening);
+        let listening = &mut lock(&self.own).listening;
         if listens {
             listening.insert(address)
         } else {
             listening.remove(&address)
         };
+    }
+
+    pub(super) fn set_relayed(&self, addresses: BTreeSet<Multiaddr>) {
+        lock(&self.own).relayed = addresses;
+    }
+
+    /// Takes the public addresses, if they have changed.
+    pub(super) fn take_announced(&self) -> Option<Vec<Multiaddr>> {
+        lock(&self.own).announced.take()
     }
 
     /// Takes the nodes whose connections are to be closed.
@@ -177,7 +196,19 @@ impl SwarmHandle {
 
     /// The addresses on which the node listens: real ports, without `/p2p/`.
     pub fn listening(&self) -> Vec<String> {
-        lock(&self.shared.listening).iter().map(ToString::to_string).collect()
+        lock(&self.shared.own).listening.iter().map(ToString::to_string).collect()
+    }
+
+    /// The addresses through relays at which the node is reached, without its id: none before a relay has taken it.
+    pub fn relayed(&self) -> Vec<String> {
+        lock(&self.shared.own).relayed.iter().map(ToString::to_string).collect()
+    }
+
+    /// Says at which public addresses others reach this node: from then on it relays for nodes that others cannot
+    /// reach.
+    pub fn announce(&self, addresses: &[String]) {
+        let addresses = addresses.iter().filter_map(|text| plain(self.shared.local, text));
+        lock(&self.shared.own).announced = Some(addresses.collect());
     }
 
     /// The nodes with which there is a connection.

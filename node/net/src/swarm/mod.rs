@@ -4,13 +4,15 @@
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection), `dials`
 //! (connections being made) and `names` (which are resolved for these). `exchange` carries requests and answers, both
 //! ways; those of other nodes go to the queues of [`crate::admission`]. `places` says which connections others may
-//! have, `table` which addresses Kademlia keeps. `behaviour` bounds libp2p's parts, `codec` the frames. `transport`
-//! makes connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and `memory` is the budget of what
-//! all of them buffer. `recorder` counts libp2p's events. Not here: what is asked.
+//! have, `table` which addresses Kademlia keeps. `circuit` tells addresses through relays, `relays` chooses those of a
+//! node behind NAT, and `sightings` gathers what opens a direct connection to it. `behaviour` bounds libp2p's parts,
+//! `codec` the frames. `transport` makes connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and
+//! `memory` is the budget of what all of them buffer. `recorder` counts libp2p's events. Not here: what is asked.
 
 mod actor;
 mod behaviour;
 mod calls;
+mod circuit;
 mod codec;
 mod config;
 mod dials;
@@ -24,7 +26,9 @@ mod names;
 mod places;
 mod rate;
 mod recorder;
+mod relays;
 mod secure;
+mod sightings;
 mod table;
 mod transport;
 

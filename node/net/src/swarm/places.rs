@@ -24,7 +24,10 @@ use libp2p::{
 use ostrakon_proto::id::NodeId;
 use tokio::time::Instant;
 
-use super::rate::{Rate, RateLimit};
+use super::{
+    circuit::{Path, origin},
+    rate::{Rate, RateLimit},
+};
 use crate::{
     Members,
     admission::{Exceeded, Held, Limits, Prefix, Quota, Source},
@@ -91,7 +94,7 @@ impl Places {
         }
     }
 
-    /// Before the handshake, when nothing is known but the address.
+    /// Before the handshake, when nothing is known but where it comes from.
     fn begin(&mut self, id: ConnectionId, remote: &Multiaddr) -> Result<(), Refused> {
         let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
         if !self.rate.take(prefix, Instant::now()) {
@@ -104,14 +107,17 @@ impl Places {
     }
 
     /// After it.
-    fn establish(&mut self, id: ConnectionId, peer: &PeerId, remote: &Multiaddr) -> Result<(), Refused> {
+    fn establish(&mut self, id: ConnectionId, peer: &PeerId, origin: &Multiaddr) -> Result<(), Refused> {
         self.pending.remove(&id);
         let node = identity::node_id(peer).ok_or(Refused::Foreign)?;
-        let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
+        let prefix = Prefix::of_address(origin).ok_or(Refused::Foreign)?;
         let source = self.members.source(node, prefix);
         let held = match self.established.hold(source, 1) {
             Err(Exceeded::Strangers) if self.displace_for(&prefix) => self.established.hold(source, 1),
-            Err(Exceeded::Node) if self.displace_own(peer) => self.established.hold(source, 1),
+            // One through a relay takes no place of a direct one.
+            Err(Exceeded::Node) if Path::of(origin) == Path::Direct && self.displace_own(peer) => {
+                self.established.hold(source, 1)
+            }
             held => held,
         };
         let held = held.map_err(|exceeded| Refused::Place(prefix, exceeded))?;
@@ -158,20 +164,20 @@ impl NetworkBehaviour for Places {
     fn handle_pending_inbound_connection(
         &mut self,
         id: ConnectionId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.begin(id, remote).map_err(|refused| self.deny("handshake", refused))
+        self.begin(id, origin(local, remote)).map_err(|refused| self.deny("handshake", refused))
     }
 
     fn handle_established_inbound_connection(
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
-        let placed = self.establish(id, &peer, remote);
+        let placed = self.establish(id, &peer, origin(local, remote));
         placed.map(|()| dummy::ConnectionHandler).map_err(|refused| self.deny("connection", refused))
     }
 
@@ -276,6 +282,11 @@ mod tests {
         let again: Vec<bool> =
             (0..6).map(|number| places.establish(id(500 + number), &peer(200), &address("10.0.0.1")).is_ok()).collect();
         assert_eq!(again, [true; 6], "a member, from a full network");
+        let relayed = crate::swarm::circuit::through(peer(9), &address("10.0.0.2"));
+        assert!(
+            places.establish(id(600), &peer(200), &relayed).is_err(),
+            "through a relay it displaces none of its own"
+        );
         let own = |places: &Places| places.open.values().filter(|(other, _)| *other == peer(200)).count();
         assert_eq!((own(&places), places.displaced.len()), (4, 23), "its oldest connections yield to its newest");
         assert!(places.open.contains_key(&id(505)) && !places.open.contains_key(&id(501)));

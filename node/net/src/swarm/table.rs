@@ -18,11 +18,16 @@ pub(super) const OF_NETWORK: usize = 2;
 /// Of the announced addresses those at which the node is: at the IP of the other end of its connection. TCP alone where
 /// there is any, for Kademlia dials all of them concurrently.
 pub(super) fn confirmed(announced: &[Multiaddr], remote: &Multiaddr) -> BTreeSet<Multiaddr> {
-    let ip = ip_of(remote).filter(|_| is_plain(remote));
-    let is_there = |address: &&Multiaddr| is_plain(address) && ip.is_some() && ip_of(address) == ip;
-    let there: BTreeSet<Multiaddr> = announced.iter().filter(is_there).cloned().collect();
+    let there = there(announced, remote);
     let has_tcp = there.iter().any(is_tcp);
     there.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect()
+}
+
+/// Of the announced addresses those at the IP of the other end of the node's connection.
+pub(super) fn there(announced: &[Multiaddr], remote: &Multiaddr) -> BTreeSet<Multiaddr> {
+    let ip = ip_of(remote).filter(|_| is_plain(remote));
+    let is_there = |address: &&Multiaddr| is_plain(address) && ip.is_some() && ip_of(address) == ip;
+    announced.iter().filter(is_there).cloned().collect()
 }
 
 /// Whether a stranger of `network` may join a bucket in which strangers of these networks are.

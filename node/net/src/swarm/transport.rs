@@ -1,7 +1,9 @@
-//! How connections are made: TCP with our Noise channel and Yamux, and QUIC; each with an account in the budget.
+//! How connections are made: TCP with our Noise channel and Yamux, the same through a relay, and QUIC; each with an
+//! account in the budget.
 //!
-//! In goes a socket; out comes a muxer with the node at its other end. There is nothing to negotiate: a TCP connection
-//! begins with the handshake of [`super::secure`], and what follows is Yamux. A node of another network at the
+//! In goes a socket; out comes a muxer with the node at its other end. There is nothing to negotiate: a connection over
+//! TCP or through a relay begins with the handshake of [`super::secure`], and what follows is Yamux: a relay carries
+//! what it cannot read. A node of another network at the
 //! other end is reported. Not here: when connections are made and how many ([`super::dials`], [`super::behaviour`]).
 
 use std::{
@@ -14,11 +16,11 @@ use futures::{AsyncRead, AsyncWrite, TryFutureExt, future};
 use libp2p::{
     PeerId, Transport,
     core::{
-        ConnectedPoint,
+        ConnectedPoint, Endpoint,
         muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent},
         transport::Boxed,
     },
-    identity, quic, tcp,
+    identity, quic, relay, tcp,
 };
 use ostrakon_proto::{id::ChainId, sign::Keypair};
 use yamux::Mode;
@@ -57,17 +59,22 @@ pub fn tcp_transport(chain: ChainId, keypair: Keypair, streams: usize) -> Result
     Ok(over_tcp(secure, muxer::Config::new(streams), Foreign::default()))
 }
 
-/// TCP and QUIC, for a swarm.
+/// TCP, QUIC and connections through relays, for a swarm; with the part of libp2p that finds relays their streams.
 pub(super) fn new(
     config: &SwarmConfig,
     key: &identity::Keypair,
     budget: &Budget,
     foreign: Foreign,
-) -> Result<Connections, StartError> {
+) -> Result<(Connections, relay::client::Behaviour), StartError> {
     let secure = secure::Config::new(config.chain, config.keypair.clone(), budget.clone()).map_err(failed)?;
-    let tcp = over_tcp(secure, muxer::Config::new(STREAMS), foreign);
+    let muxer = muxer::Config::new(STREAMS);
+    let (relayed, relays) = relay::client::new(key.public().to_peer_id());
+    let relayed = secured(relayed, secure.clone(), muxer.clone(), foreign.clone());
+    let tcp = over_tcp(secure, muxer, foreign);
     let quic = over_quic(key, budget.clone());
-    Ok(tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed())
+    // Relays first: TCP would take an address through one for the relay's own.
+    let sockets = tcp.or_transport(quic).map(|either, _| either.into_inner());
+    Ok((relayed.or_transport(sockets).map(|either, _| either.into_inner()).boxed(), relays))
 }
 
 fn failed(error: SecureError) -> StartError {
@@ -75,22 +82,35 @@ fn failed(error: SecureError) -> StartError {
 }
 
 fn over_tcp(secure: secure::Config, muxer: muxer::Config, foreign: Foreign) -> Connections {
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    tcp.and_then(move |socket, endpoint: ConnectedPoint| {
-        let (role, mode) =
-            if endpoint.is_dialer() { (Role::Initiator, Mode::Client) } else { (Role::Responder, Mode::Server) };
-        secure
-            .connect(socket, role)
-            .map_ok(move |(peer, channel, account)| {
-                (peer, StreamMuxerBox::new(Muxer::new(channel, muxer, mode, account)))
-            })
-            .inspect_err(move |error| {
-                if let SecureError::OtherNetwork(chain) = error {
-                    foreign.met_at(endpoint.get_remote_address(), endpoint.is_dialer(), chain);
-                }
-            })
-    })
-    .boxed()
+    secured(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)), secure, muxer, foreign)
+}
+
+/// What a transport carries bytes for, as connections of this network.
+fn secured<T>(transport: T, secure: secure::Config, muxer: muxer::Config, foreign: Foreign) -> Connections
+where
+    T: Transport<Output: AsyncRead + AsyncWrite + Send + Unpin + 'static> + Send + Unpin + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+    T::Error: Send + Sync + 'static,
+{
+    transport
+        .and_then(move |socket, endpoint: ConnectedPoint| {
+            // Two that open a connection through their NATs both dial, and agree who listens.
+            let is_initiator = matches!(endpoint, ConnectedPoint::Dialer { role_override: Endpoint::Dialer, .. });
+            let (role, mode) =
+                if is_initiator { (Role::Initiator, Mode::Client) } else { (Role::Responder, Mode::Server) };
+            secure
+                .connect(socket, role)
+                .map_ok(move |(peer, channel, account)| {
+                    (peer, StreamMuxerBox::new(Muxer::new(channel, muxer, mode, account)))
+                })
+                .inspect_err(move |error| {
+                    if let SecureError::OtherNetwork(chain) = error {
+                        foreign.met_at(endpoint.get_remote_address(), endpoint.is_dialer(), chain);
+                    }
+                })
+        })
+        .boxed()
 }
 
 fn over_quic(key: &identity::Keypair, budget: Budget) -> Connections {

@@ -22,32 +22,45 @@ use super::{
     inbound::{Remote, Service},
     negotiate::ProtocolNames,
 };
-use crate::{admission::Prefix, identity, swarm::calls::Call};
+use crate::{
+    admission::Prefix,
+    identity,
+    metrics::TrafficMetrics,
+    swarm::{
+        calls::Call,
+        circuit::{Path, origin},
+    },
+};
 
 /// Requests and answers of all protocols.
 pub(in crate::swarm) struct Behaviour {
     names: Arc<ProtocolNames>,
     /// `None` for a client, which is not asked.
     service: Option<Arc<Service>>,
-    connections: BTreeMap<PeerId, Vec<ConnectionId>>,
+    connections: BTreeMap<PeerId, Vec<(ConnectionId, Path)>>,
+    traffic: TrafficMetrics,
     calls: VecDeque<ToSwarm<Infallible, Call>>,
 }
 
 impl Behaviour {
-    /// Requests of other nodes go to `service`; without one their streams are refused.
-    pub(in crate::swarm) fn new(chain: &ChainId, service: Option<Service>) -> Self {
+    /// Requests of other nodes go to `service`; without one their streams are refused. `traffic` counts both ways.
+    pub(in crate::swarm) fn new(chain: &ChainId, service: Option<Service>, traffic: TrafficMetrics) -> Self {
         Self {
             names: Arc::new(ProtocolNames::new(chain)),
             service: service.map(Arc::new),
             connections: BTreeMap::new(),
+            traffic,
             calls: VecDeque::new(),
         }
     }
 
-    /// Hands a call to the newest connection with this node, since an older one may be dead without a sign of it. A
-    /// call that is dropped, for there is no connection or it closes, tells its caller.
+    /// Hands a call to the newest connection with this node, since an older one may be dead without a sign of it; to
+    /// one through a relay only where there is no direct one. A call that is dropped, for there is no connection or it
+    /// closes, tells its caller.
     pub(in crate::swarm) fn send(&mut self, peer: PeerId, call: Call) {
-        let Some(newest) = self.connections.get(&peer).and_then(|all| all.last()) else { return };
+        let Some(all) = self.connections.get(&peer) else { return };
+        let direct = all.iter().rev().find(|(_, path)| *path == Path::Direct);
+        let Some((newest, _)) = direct.or(all.last()) else { return };
         let handler = NotifyHandler::One(*newest);
         self.calls.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: call });
     }
@@ -58,7 +71,7 @@ impl Behaviour {
             let prefix = Prefix::of_address(address).unwrap_or_else(|| Prefix::of_node(&node));
             Remote { node, prefix }
         });
-        Handler::new(self.names.clone(), remote.zip(self.service.clone()))
+        Handler::new(self.names.clone(), remote.zip(self.service.clone()), self.traffic.of(Path::of(address).word()))
     }
 }
 
@@ -70,10 +83,10 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         _: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(self.handler(&peer, remote))
+        Ok(self.handler(&peer, origin(local, remote)))
     }
 
     fn handle_established_outbound_connection(
@@ -89,12 +102,13 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
-                self.connections.entry(peer_id).or_default().push(connection_id);
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+                let path = if endpoint.is_relayed() { Path::Relayed } else { Path::Direct };
+                self.connections.entry(peer_id).or_default().push((connection_id, path));
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(all) = self.connections.get_mut(&peer_id) else { return };
-                all.retain(|id| *id != connection_id);
+                all.retain(|(id, _)| *id != connection_id);
                 if all.is_empty() {
                     self.connections.remove(&peer_id);
                 }

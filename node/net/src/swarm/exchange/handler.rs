@@ -35,6 +35,7 @@ use crate::{
     AskError, Failure,
     ask::STALL,
     awake,
+    metrics::PathTraffic,
     swarm::{behaviour::STREAMS_PER_PROTOCOL, calls::Call},
 };
 
@@ -69,11 +70,16 @@ pub(in crate::swarm) struct Handler {
     recently_used: bool,
     /// Whether a check is scheduled.
     check_scheduled: bool,
+    traffic: PathTraffic,
 }
 
 impl Handler {
     /// The streams of a new connection; requests of the other side are admitted as this node's.
-    pub(super) fn new(names: Arc<ProtocolNames>, service: Option<(Remote, Arc<Service>)>) -> Self {
+    pub(super) fn new(
+        names: Arc<ProtocolNames>,
+        service: Option<(Remote, Arc<Service>)>,
+        traffic: PathTraffic,
+    ) -> Self {
         Self {
             names,
             service,
@@ -85,6 +91,7 @@ impl Handler {
             started_before: 0,
             recently_used: false,
             check_scheduled: false,
+            traffic,
         }
     }
 
@@ -92,9 +99,9 @@ impl Handler {
     fn advance(&mut self, protocol: Protocol) {
         let pool = self.pools.entry(protocol).or_default();
         while let Some((stream, call)) = pool.next(OutboundStream::is_open) {
-            let active = self.activity.start();
+            let (active, traffic) = (self.activity.start(), self.traffic.clone());
             let carried = async move {
-                let stream = stream.carry(call).await;
+                let stream = stream.carry(call, &traffic).await;
                 drop(active);
                 Done::Carried(protocol, stream)
             };
@@ -150,8 +157,8 @@ impl Handler {
             return;
         }
         *count += 1;
-        let (service, activity) = (Arc::clone(service), self.activity.clone());
-        let inbound = InboundStream { from: *from, protocol, service, activity };
+        let (service, activity, traffic) = (Arc::clone(service), self.activity.clone(), self.traffic.clone());
+        let inbound = InboundStream { from: *from, protocol, service, activity, traffic };
         self.tasks.push(inbound.serve(stream).map(move |()| Done::Served(protocol)).boxed());
         self.schedule_check();
     }

@@ -19,7 +19,7 @@ use crate::{
     admission::{Intake, Limits, Prefix, Quota, Source, requests},
     ask::STALL,
     awake::Deadline,
-    metrics::{NetMetrics, class_word},
+    metrics::{NetMetrics, PathTraffic, class_word},
     peers::{self, Bounds},
     swarm::codec::{self, Lengths},
 };
@@ -72,6 +72,7 @@ pub(super) struct InboundStream {
     pub(super) protocol: Protocol,
     pub(super) service: Arc<Service>,
     pub(super) activity: Activity,
+    pub(super) traffic: PathTraffic,
 }
 
 impl InboundStream {
@@ -115,6 +116,7 @@ impl InboundStream {
         };
         service.metrics.requests.answered(self.protocol, &answer, begun.elapsed());
         codec::write(io, Bounds::response(self.protocol), &answer).await?;
+        self.traffic.sent(&answer);
         io.flush().await
     }
 
@@ -124,6 +126,7 @@ impl InboundStream {
         let mut held = nothing.expect("invariant: nothing exceeds no limit");
         match codec::read_request(io, lengths, &mut held).await? {
             Ok(request) => {
+                self.traffic.received(&request);
                 let answered = self.service.intake.put(source, self.protocol, request, Some(held));
                 Ok(requests::answer(answered).await)
             }
@@ -171,7 +174,8 @@ mod tests {
         members.set([node].into());
         let service = Arc::new(Service::new(intake, members, BUDGET, NetMetrics::default()));
         let from = Remote { node, prefix: Prefix::of_node(&node) };
-        let stream = InboundStream { from, protocol, service, activity: Activity::default() };
+        let (activity, traffic) = Default::default();
+        let stream = InboundStream { from, protocol, service, activity, traffic };
         let (near, far) = tokio::io::duplex(1 << 20);
         let serving = tokio::spawn(stream.clone().serve(far.compat()));
         Server { near: near.compat(), requests, stream, serving }

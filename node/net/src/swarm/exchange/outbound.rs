@@ -17,6 +17,7 @@ use crate::{
     AskError, Failure,
     ask::STALL,
     awake::Deadline,
+    metrics::PathTraffic,
     peers::Bounds,
     swarm::{calls::Call, codec},
 };
@@ -46,8 +47,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
         matches!(Pin::new(&mut self.io).poll_read(&mut context, &mut [0]), Poll::Pending)
     }
 
-    /// Carries a call and tells its caller; returns the stream when it may carry another.
-    pub(super) async fn carry(mut self, call: Call) -> Option<Self> {
+    /// Carries a call, whose bytes are counted, and tells its caller; returns the stream when it may carry another.
+    pub(super) async fn carry(mut self, call: Call, traffic: &PathTraffic) -> Option<Self> {
         let Call { to: node, protocol, request, caller } = call;
         let exchange = async {
             if request.head.len() + request.body.len() > UNCONFIRMED {
@@ -55,9 +56,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
                 let _none = self.io.read(&mut []).await?;
             }
             codec::write(&mut self.io, Bounds::request(protocol), &request).await?;
+            traffic.sent(&request);
             drop(request);
             self.io.flush().await?;
-            codec::read_response(&mut self.io, Bounds::response(protocol)).await
+            let response = codec::read_response(&mut self.io, Bounds::response(protocol)).await?;
+            traffic.received(&response);
+            Ok(response)
         };
         let outcome = match self.deadline.within(exchange).await {
             Some(outcome) => outcome.map_err(|error| AskError::new(node, failure(&self.name, &error))),
