@@ -27,6 +27,7 @@ use std::{
 };
 
 use ostrakon::{KeyFileError, key_file};
+use ostrakon_net::swarm::SwarmLimits;
 use ostrakon_proto::{
     id::Amount,
     ledger::{Genesis, GenesisError, state::Domain},
@@ -107,8 +108,14 @@ pub struct ProviderConfig {
     /// Key file of the owner, relative to the data directory: the account that bonds and is paid.
     #[serde(default = "default_owner_key")]
     pub owner_key_file: PathBuf,
-    /// The node's public addresses, without `/p2p/`.
+    /// The node's public addresses, without `/p2p/`; none behind NAT, where it announces those that relays give it.
     pub addresses: Vec<String>,
+    /// Whether other nodes cannot open connections to this one, so that others must relay for it.
+    #[serde(default)]
+    pub behind_nat: bool,
+    /// Connections between other nodes that this one relays; 0 relays none.
+    #[serde(default = "default_relayed_connections")]
+    pub relayed_connections: usize,
     /// Price of one GiB for one epoch, in obols.
     pub price_obols: Amount,
     /// Capacity in bytes.
@@ -203,6 +210,10 @@ fn list(wrong: &[Wrong]) -> String {
 
 fn default_owner_key() -> PathBuf {
     PathBuf::from("account.key")
+}
+
+const fn default_relayed_connections() -> usize {
+    SwarmLimits::CIRCUITS
 }
 
 /// A data directory that a node can run in.
@@ -314,14 +325,27 @@ impl Config {
         Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity, bond }))
     }
 
+    /// Whether other nodes cannot open connections to this one.
+    pub fn is_behind_nat(&self) -> bool {
+        self.provider.as_ref().is_some_and(|offer| offer.behind_nat)
+    }
+
+    /// Connections between other nodes that this one relays.
+    pub fn relayed_connections(&self) -> usize {
+        self.provider.as_ref().map_or(SwarmLimits::CIRCUITS, |offer| offer.relayed_connections)
+    }
+
     /// The keys that differ in `new`: those that a running node applies, and those that need a restart.
     pub fn changes_to(&self, new: &Self) -> (Vec<String>, Vec<String>) {
         let table =
             |config| toml::Table::try_from(config).expect("a configuration has nothing that TOML cannot express");
+        let network = |config: &Self| (config.is_behind_nat(), config.relayed_connections());
+        // Of the section that is applied, this is how the network was started.
+        let relays = (network(self) != network(new)).then(|| "provider.behind_nat, relayed_connections".to_owned());
         let (old, new): (toml::Table, toml::Table) = (table(self), table(new));
         let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned();
-        changed.partition(|key| RELOADED.contains(&key.as_str()))
+        changed.chain(relays).partition(|key| RELOADED.contains(&key.as_str()))
     }
 
     fn under(mut self, overrides: &Overrides) -> Self {

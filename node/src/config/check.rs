@@ -81,8 +81,16 @@ fn log_filter(filter: &str) -> Option<String> {
 fn provider(offer: &ProviderConfig) -> Vec<Wrong> {
     let key = "provider.addresses";
     let mut wrong = addresses(key, &offer.addresses, announced);
-    if !(1..=limits::ADDRESSES).contains(&offer.addresses.len()) {
+    let (count, length) = (offer.addresses.len(), offer.addresses.iter().map(String::len).sum::<usize>());
+    if offer.behind_nat && count > 0 {
+        let reason = "must be empty with `behind_nat`: the node announces the addresses that its relays give it";
+        wrong.push(Wrong::new(key, reason));
+    }
+    if !offer.behind_nat && !(1..=limits::ADDRESSES).contains(&count) {
         wrong.push(Wrong::new(key, format!("must be 1 to {} addresses", limits::ADDRESSES)));
+    }
+    if length > limits::ADDRESSES_LENGTH {
+        wrong.push(Wrong::new(key, format!("are longer than {} characters together", limits::ADDRESSES_LENGTH)));
     }
     if !offer.domain.is_valid() {
         let reason = format!("must have names of 1 to {} characters of a-z 0-9 . _ -", limits::NAME);
@@ -98,7 +106,9 @@ fn provider(offer: &ProviderConfig) -> Vec<Wrong> {
 pub fn announced(text: &str) -> Result<(), String> {
     match text {
         _ if text.contains("/p2p/") => Err("names a node: leave /p2p/ and what follows it away".to_owned()),
-        _ if text.len() > limits::NAME => Err(format!("is longer than {} characters", limits::NAME)),
+        _ if text.len() > limits::ADDRESSES_LENGTH => {
+            Err(format!("is longer than {} characters", limits::ADDRESSES_LENGTH))
+        }
         _ => address::dialled(text).map_err(|error| error.to_string()),
     }
 }
@@ -114,6 +124,8 @@ mod tests {
         let mut provider = ProviderConfig {
             owner_key_file: "account.key".into(),
             addresses: vec!["/dns4/node.example/tcp/4001".to_owned()],
+            behind_nat: false,
+            relayed_connections: 64,
             price_obols: Amount(1),
             capacity_bytes: 1,
             bond_obols: None,
@@ -174,12 +186,19 @@ mod tests {
             ("/ip4/192.0.2.1/tcp/0", "write the port"),
             ("192.0.2.1:4001", "/ip4/192.0.2.1/tcp/4001"),
             ("/ip4/192.0.2.1/tcp/4001/p2p/ostnode1x", "leave /p2p/"),
-            (&format!("/dns/{}/tcp/4001", "x".repeat(60)), "longer than 64"),
         ] {
             let expect = format!("`provider.addresses` {text:?} .. {instead}");
             check(&|_, provider| provider.addresses = one(text), &[&expect]);
         }
         check(&|_, provider| provider.addresses.clear(), &["`provider.addresses` must be 1 to 8"]);
+        let long = |letter: &str| format!("/dns/{}/tcp/4001", letter.repeat(250));
+        check(&|_, provider| provider.addresses = ["x", "y"].map(long).to_vec(), &["longer than 512 characters"]);
+        check(&|_, provider| provider.behind_nat = true, &["must be empty with `behind_nat`"]);
+        let right: Edit = |_, provider| {
+            provider.behind_nat = true;
+            provider.addresses.clear();
+        };
+        check(&right, &[]);
         check(&|_, provider| provider.domain.region = "EU".to_owned(), &["`provider.domain` .. a-z"]);
     }
 

@@ -36,6 +36,8 @@ mod tests {
         let provider = ProviderConfig {
             owner_key_file: "o.key".into(),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+            behind_nat: true,
+            relayed_connections: 7,
             price_obols: ostrakon_proto::id::Amount(7),
             capacity_bytes: 9,
             bond_obols: Some(ostrakon_proto::id::Amount(8)),

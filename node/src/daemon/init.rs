@@ -45,7 +45,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
     /// Address to listen on, such as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: where the public addresses
-    /// lead, else port 4001, TCP and QUIC]
+    /// lead, TCP and QUIC, else port 4001]
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
     #[command(flatten)]

@@ -16,6 +16,7 @@ use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ostrakon_node::config::{Checked, Config, Overrides, volume_warnings};
 
+mod announced;
 mod drain;
 mod earnings;
 mod init;

@@ -121,6 +121,11 @@ fn card(args: &CardArgs) -> anyhow::Result<()> {
     let offer = config.provider.with_context(|| {
         format!("{} offers no storage: create it with `ostrakon-node init --address ..`", dir.display())
     })?;
+    ensure!(
+        !offer.behind_nat,
+        "a node behind NAT cannot found a network, in which none relays for it yet: it joins one that runs, with \
+         `ostrakon-node init --genesis FILE`"
+    );
     let owner = Keypair::from_seed(key_file::read(dir.join(&offer.owner_key_file))?.bytes());
     let vote = dir.join(VALIDATOR_KEY_FILE);
     let validator = match vote.exists() {

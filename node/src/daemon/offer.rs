@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use ostrakon_net::swarm::SwarmLimits;
 use ostrakon_node::config::{ProviderConfig, announced};
 use ostrakon_proto::{
     id::{Amount, ParseAmountError},
@@ -25,6 +26,10 @@ pub(super) struct OfferArgs {
     /// after dns; repeat it for more
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
+    /// Offer storage without a public address, because a router (NAT) or firewall lets no connections in: two nodes of
+    /// the network relay for this one, and bulk goes directly where the routers let both sides connect
+    #[arg(long, conflicts_with = "addresses")]
+    behind_nat: bool,
     /// Storage offered, such as 500G or 2T
     #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
     capacity: Option<u64>,
@@ -41,8 +46,13 @@ pub(super) struct OfferArgs {
 
 impl OfferArgs {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { addresses, capacity, price, domain, owner_key } = self;
-        addresses.is_empty() && capacity.is_none() && price.is_none() && domain.is_none() && owner_key.is_none()
+        let Self { addresses, behind_nat, capacity, price, domain, owner_key } = self;
+        addresses.is_empty()
+            && !behind_nat
+            && capacity.is_none()
+            && price.is_none()
+            && domain.is_none()
+            && owner_key.is_none()
     }
 
     /// The offer; `None` when nothing is offered.
@@ -52,24 +62,26 @@ impl OfferArgs {
         }
         match (&self.domain, self.capacity) {
             _ if self.is_empty() => Ok(None),
-            (Some(domain), Some(capacity)) if !self.addresses.is_empty() => {
+            (Some(domain), Some(capacity)) if self.behind_nat || !self.addresses.is_empty() => {
                 self.provider((self.addresses.clone(), domain.clone()), capacity, self.price.unwrap_or(PRICE)).map(Some)
             }
-            _ => bail!("to offer storage, give --address, --capacity and --domain, or run this on a terminal"),
+            _ => bail!(
+                "to offer storage, give --address or --behind-nat, --capacity and --domain, or run this on a terminal"
+            ),
         }
     }
 
     /// The offer, with questions for what is missing; `lines` returns what is typed.
     fn asked(&self, lines: &mut Lines<'_>) -> anyhow::Result<Option<ProviderConfig>> {
         let mut addresses = self.addresses.clone();
-        if addresses.is_empty() {
+        if addresses.is_empty() && !self.behind_nat {
             let question = "Public address, as /ip4/192.0.2.1/tcp/4001 or /dns/node.example/tcp/4001; none to offer no \
                             storage";
             let address = |text: &str| if text.is_empty() { Ok(None) } else { parse_announced(text).map(Some) };
             addresses.extend(ask(lines, question, Some(""), address)?);
         }
-        if addresses.is_empty() {
-            ensure!(self.is_empty(), "without a public address no storage can be offered");
+        if addresses.is_empty() && !self.behind_nat {
+            ensure!(self.is_empty(), "without a public address or --behind-nat no storage can be offered");
             return Ok(None);
         }
         let capacity = self.capacity.map_or_else(|| ask(lines, "Storage to offer", Some("1T"), size::bytes), Ok)?;
@@ -92,7 +104,17 @@ impl OfferArgs {
             Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
             None => PathBuf::from(OWNER_KEY_FILE),
         };
-        Ok(ProviderConfig { owner_key_file, addresses, price_obols, capacity_bytes, bond_obols: None, domain })
+        let (behind_nat, relayed_connections) = (self.behind_nat, SwarmLimits::CIRCUITS);
+        Ok(ProviderConfig {
+            owner_key_file,
+            addresses,
+            behind_nat,
+            relayed_connections,
+            price_obols,
+            capacity_bytes,
+            bond_obols: None,
+            domain,
+        })
     }
 }
 
@@ -183,6 +205,13 @@ mod tests {
         let flags = ["--address", address, "--capacity", "5G", "--domain", "alice/hetzner/fi", "--price", "1"];
         let (offer, prompts) = asked(&flags, &[]);
         assert_eq!((offer.expect("an offer").map(|offer| offer.capacity_bytes), prompts.len()), (Some(5 << 30), 0));
+    }
+
+    #[test]
+    fn a_node_behind_nat_needs_no_address() {
+        let (offer, prompts) = asked(&["--behind-nat", "--capacity", "5G", "--price", "1"], &["alice/home/fi"]);
+        let offer = offer.expect("an offer").expect("storage is offered");
+        assert_eq!((offer.addresses.len(), prompts.len()), (0, 1), "{prompts:?}");
     }
 
     #[test]

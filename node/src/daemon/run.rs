@@ -14,8 +14,8 @@ use std::{
 use anyhow::{Context, bail};
 use ostrakon::key_file;
 use ostrakon_net::{
-    Workers,
-    swarm::{Swarm, SwarmConfig, SwarmHandle},
+    Requests, Workers,
+    swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
     chain::{
@@ -46,6 +46,7 @@ use tokio::{
 };
 
 use super::{
+    announced::Announced,
     earnings,
     live::LiveConfig,
     notify::ServiceManager,
@@ -133,6 +134,7 @@ pub(super) fn lock(dir: &Path) -> anyhow::Result<File> {
 struct Opened {
     parts: NodeParts,
     swarm: SwarmHandle,
+    announced: Announced,
     /// Those of the parts, for the status.
     volumes: Arc<Volumes>,
 }
@@ -153,30 +155,44 @@ async fn open(
     let room = Arc::clone(&pruning.room);
     let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(pruning)?;
     let ledger = Arc::new(ledger.timed(metrics.ledger.commit.clone()));
-    let settings = Settings {
-        offer: config.offer(dir)?,
-        sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
-        checkpoint: config.checkpoint,
-        repair: RepairPace { bytes_per_second: config.repair_bytes_per_second, scrub_period: Some(SCRUB_PERIOD) },
-    };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
     let around = Around { metrics: metrics.store.clone(), room };
     let volumes = Arc::new(Volumes::unopened(dir, &keypair.public(), settings_of_store, &around)?);
     open_beside(&volumes).await?;
     let columns = Arc::clone(&volumes) as _;
-    let (swarm, requests) = Swarm::start_here(SwarmConfig {
-        listen: config.listen.clone(),
-        bootstrap: genesis.bootstrap.clone(),
-        metrics: metrics.net.clone(),
-        ..SwarmConfig::client(genesis.id(), keypair.clone())
-    })
-    .await?;
+    let (swarm, requests) = listen(config, &genesis, &keypair, &metrics).await?;
+    let mut announced = Announced::new(swarm.clone(), config.is_behind_nat());
+    let settings = Settings {
+        offer: announced.offer(config.offer(dir)?),
+        sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
+        checkpoint: config.checkpoint,
+        repair: RepairPace { bytes_per_second: config.repair_bytes_per_second, scrub_period: Some(SCRUB_PERIOD) },
+    };
     let (workers, clock) = (Workers::pool(config.worker_threads), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
     let parts =
         NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings, metrics };
-    Ok(Opened { parts, swarm, volumes })
+    Ok(Opened { parts, swarm, announced, volumes })
+}
+
+/// The node's network, which listens.
+async fn listen(
+    config: &Config,
+    genesis: &Genesis,
+    keypair: &Keypair,
+    metrics: &NodeMetrics,
+) -> anyhow::Result<(SwarmHandle, Requests)> {
+    let limits = SwarmLimits { circuits: config.relayed_connections(), ..SwarmLimits::default() };
+    let swarm = SwarmConfig {
+        listen: config.listen.clone(),
+        bootstrap: genesis.bootstrap.clone(),
+        is_behind_nat: config.is_behind_nat(),
+        metrics: metrics.net.clone(),
+        limits,
+        ..SwarmConfig::client(genesis.id(), keypair.clone())
+    };
+    Ok(Swarm::start_here(swarm).await?)
 }
 
 /// Opens the volumes in a thread of its own, and waits some time for it: ledger and votes do not depend on a store that
@@ -272,7 +288,7 @@ impl Signals {
 
 async fn until_stopped(
     dir: &Path,
-    Opened { parts, swarm, volumes }: Opened,
+    Opened { parts, swarm, mut announced, volumes }: Opened,
     outside: &mut Outside,
     live: &mut LiveConfig,
 ) -> anyhow::Result<()> {
@@ -282,7 +298,7 @@ async fn until_stopped(
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     manager.ready();
-    let reporter = Reporter::new(dir, identity, &node, swarm.clone());
+    let reporter = Reporter::new(dir, identity, &node, (swarm.clone(), metrics.net.traffic.clone()));
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());
     let mut journal = pin!(earnings::keep(dir, (&chain, own), &workers));
@@ -299,10 +315,11 @@ async fn until_stopped(
                 }
                 Asked::Reload => {
                     manager.reloading();
-                    live.reload().into_iter().for_each(|offer| node.offer(offer));
+                    live.reload().into_iter().for_each(|offer| node.offer(announced.offer(offer)));
                     manager.ready();
                 }
             },
+            offer = announced.moved() => node.offer(offer),
             error = node.failed() => break Err(error),
             parts = &mut looking, if looks => {
                 looks = false;

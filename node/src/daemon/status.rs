@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use ostrakon_net::swarm::SwarmHandle;
+use ostrakon_net::{metrics::TrafficMetrics, swarm::SwarmHandle};
 use ostrakon_node::{
     audit::AuditStatus,
     capacity::Offer,
@@ -43,10 +43,8 @@ pub(super) struct Status {
     updated_ms: u64,
     #[serde(flatten)]
     identity: Identity,
-    /// The addresses it listens on.
-    listening: Vec<String>,
-    /// The number of nodes it is connected to.
-    peers: usize,
+    #[serde(flatten)]
+    network: NetworkStatus,
     /// Its vote key, with which it votes while the ledger has it as a validator.
     #[serde(default)]
     vote_key: Option<VoteKey>,
@@ -64,6 +62,22 @@ pub(super) struct Status {
     /// The columns that the ledger counts on and that it does not have; nothing before it has compared them.
     #[serde(default)]
     missing: Option<Missing>,
+}
+
+/// How other nodes reach it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct NetworkStatus {
+    /// The addresses it listens on.
+    listening: Vec<String>,
+    /// The number of nodes it is connected to.
+    peers: usize,
+    /// The addresses through relays that serve it.
+    relays: Vec<String>,
+    /// Bytes of requests and answers that went directly, since the process began.
+    direct_bytes: u64,
+    /// Bytes that went through relays.
+    relayed_bytes: u64,
 }
 
 /// Who owns the node, and what the ledger has of it.
@@ -199,6 +213,7 @@ pub(super) struct Reporter {
     identity: Identity,
     chain: Chain,
     swarm: SwarmHandle,
+    traffic: TrafficMetrics,
     offers: watch::Receiver<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
@@ -207,11 +222,17 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(dir: &Path, identity: Identity, node: &Node, swarm: SwarmHandle) -> Self {
+    pub(super) fn new(
+        dir: &Path,
+        identity: Identity,
+        node: &Node,
+        (swarm, traffic): (SwarmHandle, TrafficMetrics),
+    ) -> Self {
         let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
         let path = status_path(dir);
         let audit = node.audit();
-        Self { path, identity, chain, swarm, offers, standing, missing, audit, vote_key: OnceLock::new() }
+        let vote_key = OnceLock::new();
+        Self { path, identity, chain, swarm, traffic, offers, standing, missing, audit, vote_key }
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -257,13 +278,16 @@ impl Reporter {
         let head = self.chain.head();
         let validator = self.chain.validators().contains(&self.identity.node);
         let (height, block, epoch, block_time_ms) = (head.height, head.block, head.epoch, head.time_ms);
+        let [direct_bytes, relayed_bytes] = self.traffic.totals();
+        let (listening, relays) = (self.swarm.listening(), self.swarm.relayed());
+        let peers = self.swarm.connected().len();
+        let network = NetworkStatus { listening, peers, relays, direct_bytes, relayed_bytes };
         let (synced, waiting_for) = (self.chain.is_synced(), self.chain.waiting_for());
         Status {
             pid: std::process::id(),
             updated_ms,
             identity: self.identity.clone(),
-            listening: self.swarm.listening(),
-            peers: self.swarm.connected().len(),
+            network,
             vote_key: self.vote_key.get().copied(),
             ledger: LedgerStatus { height, block, epoch, block_time_ms, synced, validator, waiting_for },
             usage: Usage::default(),
@@ -308,7 +332,7 @@ impl Status {
 
     /// The addresses of the node, for a client on this machine.
     pub(super) fn dial(&self) -> Vec<String> {
-        self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.node)).collect()
+        self.network.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.node)).collect()
     }
 
     /// With what is free, of the disk and of what is offered, and what the ledger has of the node.
@@ -381,7 +405,8 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, .. } = status;
+    let Status { pid, updated_ms, identity, network, ledger, usage, .. } = status;
+    let NetworkStatus { listening, peers, .. } = network;
     let Status { capacity, member, volumes, missing, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
@@ -400,6 +425,7 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("free      {} bytes", usage.free_bytes),
     ]
     .into_iter()
+    .chain(network.lines())
     .chain(volumes.iter().map(volume_line))
     .chain(missing.filter(|missing| missing.columns > 0).map(missing_line))
     .chain(capacity.lines())
@@ -407,6 +433,16 @@ fn as_lines(status: &Status, running: bool) -> String {
     .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
     .map(|line| line + "\n")
     .collect()
+}
+
+impl NetworkStatus {
+    /// Its paths; nothing for a node that has nothing to do with relays.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let Self { relays, direct_bytes, relayed_bytes, .. } = self;
+        let relays_line = (!relays.is_empty()).then(|| format!("relays    {}", relays.join(" ")));
+        let paths = format!("traffic   {direct_bytes} bytes directly, {relayed_bytes} through relays");
+        relays_line.into_iter().chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))
+    }
 }
 
 impl CapacityStatus {

@@ -1,0 +1,95 @@
+//! The addresses that the ledger has of this node: those of its configuration; behind NAT those through the relays that
+//! serve it, whenever they change.
+//!
+//! In go offers and what the swarm has found; out come offers with addresses. Not here: relays, which are the swarm's,
+//! and the ledger, which the node tells.
+
+use std::time::Duration;
+
+use ostrakon_net::swarm::SwarmHandle;
+use ostrakon_node::register::ProviderOffer;
+use ostrakon_proto::limits;
+use tokio::time::{Instant, interval};
+
+/// How often it is checked through which relays the node is reached.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A second relay comes soon after the first, and a relay that is lost often comes back: each announcement costs a fee.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// What a node announces.
+#[derive(Debug)]
+pub(super) struct Announced {
+    swarm: SwarmHandle,
+    is_behind_nat: bool,
+    offer: Option<ProviderOffer>,
+    /// What was announced last.
+    addresses: Vec<String>,
+}
+
+impl Announced {
+    /// Of the node of this swarm, which announces nothing yet.
+    pub(super) const fn new(swarm: SwarmHandle, is_behind_nat: bool) -> Self {
+        Self { swarm, is_behind_nat, offer: None, addresses: Vec::new() }
+    }
+
+    /// The operator offers this: what the ledger is to have of it now.
+    pub(super) fn offer(&mut self, offer: Option<ProviderOffer>) -> Option<ProviderOffer> {
+        self.offer = offer;
+        if !self.is_behind_nat {
+            self.swarm.announce(self.offer.as_ref().map(|offer| &offer.addresses[..]).unwrap_or_default());
+            return self.offer.clone();
+        }
+        self.current()
+    }
+
+    /// The offer with new addresses, once they have settled; does not return for a node that is not behind NAT.
+    /// Cancel-safe.
+    pub(super) async fn moved(&mut self) -> Option<ProviderOffer> {
+        let (mut ticks, mut since) = (interval(LOOK_EVERY), (Vec::new(), Instant::now()));
+        loop {
+            ticks.tick().await;
+            let found = chosen(self.swarm.relayed());
+            if !self.is_behind_nat || found.is_empty() || found == self.addresses {
+                continue;
+            }
+            if since.0 != found {
+                since = (found, Instant::now());
+            } else if since.1.elapsed() >= SETTLED_AFTER {
+                self.addresses = since.0;
+                return self.current();
+            }
+        }
+    }
+
+    /// Nothing is offered before others can reach the node.
+    fn current(&self) -> Option<ProviderOffer> {
+        let offer = self.offer.clone().filter(|_| !self.addresses.is_empty())?;
+        Some(ProviderOffer { addresses: self.addresses.clone(), ..offer })
+    }
+}
+
+/// As many of the addresses as the ledger takes, those over QUIC first: a direct connection needs that.
+fn chosen(mut found: Vec<String>) -> Vec<String> {
+    found.sort_by_key(|address| (!address.contains("/quic-v1/"), address.clone()));
+    let mut length = 0;
+    let fits = |address: &String| {
+        length += address.len();
+        length <= limits::ADDRESSES_LENGTH
+    };
+    found.into_iter().take(limits::ADDRESSES).take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_the_ledger_takes_are_announced() {
+        let relay = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+        let through = |at: &str| format!("{at}/p2p/{relay}/p2p-circuit");
+        let (tcp, quic) = (through("/ip4/192.0.2.1/tcp/4001"), through("/ip4/192.0.2.1/udp/4001/quic-v1"));
+        assert_eq!(chosen(vec![tcp.clone(), quic.clone()]), [quic.clone(), tcp.clone()]);
+        let many = chosen(vec![tcp; 20]);
+        assert!(many.len() > 2 && many.iter().map(String::len).sum::<usize>() <= limits::ADDRESSES_LENGTH);
+    }
+}
