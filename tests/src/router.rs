@@ -115,7 +115,7 @@ impl Router {
         Ok(site)
     }
 
-    /// As [`Router::place`], behind a NAT of its own: others reach it only where it spoke first.
+    /// As [`Router::place`], behind a port-restricted NAT of its own: others reach it only where it spoke first.
     ///
     /// # Errors
     /// When the system refuses.
@@ -127,6 +127,12 @@ impl Router {
     pub fn set(&self, place: &Site, link: Link) {
         let mut plumbing = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner);
         plumbing.ports[place.index].set(link);
+    }
+
+    /// Replaces the NAT of a place by one of this kind.
+    pub fn set_nat(&self, place: &Site, kind: nat::Kind) {
+        let mut plumbing = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner);
+        plumbing.ports[place.index].translate(kind);
     }
 
     /// What a place sent and was handed since this was last asked, but for mere acknowledgements: empty at first.

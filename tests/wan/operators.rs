@@ -1,6 +1,7 @@
 //! A network of several operators, by the commands of the README's section "A network of several operators" alone: six
-//! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, and one moves to another address.
-//! Then n-k of those that hold a file die, and it is read.
+//! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, one moves to another address, and
+//! one is behind a NAT. Then n-k of those that hold a file die, and it is read: from that one directly, or through a
+//! relay where its NAT gives each connection another port.
 
 use std::{
     fs,
@@ -14,7 +15,7 @@ use ostrakon_tests::{
     cluster::{Added, Binaries, Outcome, Running, until},
     content,
     process::{Daemon, signal},
-    router::{Router, Site},
+    router::{Router, Site, nat::Kind},
 };
 use serde_json::Value;
 
@@ -24,6 +25,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 const FOUNDERS: [&str; 6] = ["anna", "ben", "cleo", "dara", "emil", "fay"];
 const VALIDATORS: usize = 4;
 const LATE: &str = "gus";
+const HOME: &str = "hana";
+/// Bytes of the file: of each column a quarter, which takes longer than to open a direct connection.
+const FILE: u64 = 40_000_000;
 
 /// An operator: a machine, a data directory, and the node while it runs.
 struct Operator {
@@ -50,6 +54,7 @@ pub(crate) fn run() -> Result<String> {
         .map(|(number, name)| Operator::new(name, router.place(name)?, number, files.path()))
         .collect::<Result<Vec<Operator>>>()?;
     let mut late = Operator::new(LATE, router.place(LATE)?, FOUNDERS.len(), files.path())?;
+    let mut home = Operator::new(HOME, router.place_behind_nat(HOME)?, FOUNDERS.len() + 1, files.path())?;
     let world = World { binaries, files, client: router.place("alice")? };
 
     found(&world, &operators)?;
@@ -65,13 +70,16 @@ pub(crate) fn run() -> Result<String> {
         Ok(head.code == Some(0) && head.json::<Value>()?["height"].as_u64() >= Some(2))
     })?;
     let paid = joins_late(&world, &mut late)?;
+    joins_late(&world, &mut home)?;
     let moved = router.place("ben-new")?;
     moves(&world, &mut operators[1], moved)?;
     operators.push(late);
-    survives(&world, &mut operators)?;
+    let [direct, relayed] = survives(&world, &mut operators, &home, &router)?;
     Ok(format!(
         "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late \
-         with {paid} obols that it asked for; one moved with its validator; four of seven killed, and the file read"
+         with {paid} obols that it asked for; one moved with its validator; one is behind a NAT; four of eight killed, \
+         and the file read, of which that one gave {direct} bytes directly, and {relayed} through a relay when its NAT \
+         was symmetric"
     ))
 }
 
@@ -137,7 +145,8 @@ fn moves(world: &World, operator: &mut Operator, to: Site) -> Result<()> {
     let path = operator.dir.join("node.toml");
     let (old, new) = (operator.site.address.to_string(), to.address.to_string());
     fs::write(&path, fs::read_to_string(&path)?.replace(&old, &new))?;
-    (operator.site, operator.addresses) = (to, vec![format!("/ip4/{new}/tcp/4001")]);
+    operator.addresses.iter_mut().for_each(|address| *address = address.replace(&old, &new));
+    operator.site = to;
     operator.start(world)?;
     let id = operator.id(world)?;
     until("the ledger has the provider's new address", LIMIT, || {
@@ -149,17 +158,41 @@ fn moves(world: &World, operator: &mut Operator, to: Site) -> Result<()> {
     })
 }
 
-/// With a file on all seven, any three are enough.
-fn survives(world: &World, operators: &mut [Operator]) -> Result<()> {
+/// With a file on all eight, any four are enough: the three that are left need the one behind NAT. How many bytes it
+/// gave directly, and through a relay when it could not.
+fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: &Router) -> Result<[u64; 2]> {
     let file = world.files.path().join("file");
-    let hash = content::write_file(&file, 79, 3_000_000)?;
-    let added: Added = world.client(&["add", "file", "--code", "3/7", "--all"])?.json()?;
+    let hash = content::write_file(&file, 79, FILE)?;
+    let added: Added = world.client(&["add", "file", "--code", "4/8", "--all"])?.json()?;
     for operator in &mut operators[3..] {
         operator.node = None;
     }
-    world.client(&["get", &added.link, "-o", "copy"])?.expect_code(0)?;
-    ensure!(content::hash_file(&world.files.path().join("copy"))? == hash, "WRONG BYTES");
-    Ok(())
+    let id = home.id(world)?;
+    until("the node behind NAT has relays that run", LIMIT, || {
+        let announced = world.provider(&id)?.1.context("it is registered")?["addresses"].to_string();
+        let is_through = |operator: &Operator| announced.contains(&format!("/{}/", operator.site.address));
+        Ok(!operators[3..].iter().any(is_through) && operators[..3].iter().any(is_through))
+    })?;
+    let (get, copy) = (["get", added.link.as_str(), "--overwrite", "-o", "copy"], world.files.path().join("copy"));
+    let read = |get: &[&str]| -> Result<[u64; 2]> {
+        let before = home.traffic(world)?;
+        until("the file is read", LIMIT, || Ok(world.client(get)?.code == Some(0)))?;
+        ensure!(content::hash_file(&copy)? == hash, "WRONG BYTES");
+        let column = FILE / 4;
+        let mut more = [0; 2];
+        until("its status has what it gave", LIMIT, || {
+            let after = home.traffic(world)?;
+            more = [after[0] - before[0], after[1] - before[1]];
+            Ok(more[0] + more[1] >= column)
+        })?;
+        Ok(more)
+    };
+    let [direct, by_relay] = read(&get)?;
+    ensure!(by_relay < direct / 10, "{by_relay} bytes went through a relay, {direct} directly");
+    router.set_nat(&home.site, Kind::Symmetric);
+    let [few, relayed] = read(&get)?;
+    ensure!(few < relayed, "{few} bytes went directly through a symmetric NAT, {relayed} through a relay");
+    Ok([direct, relayed])
 }
 
 impl World {
@@ -196,6 +229,7 @@ impl Operator {
             2 => vec![format!("/ip4/{v4}/udp/4001/quic-v1")],
             3 => vec![format!("/ip4/{v4}/tcp/4001"), format!("/ip6/{v6}/tcp/4001")],
             4 | 5 => vec![format!("/ip6/{v6}/tcp/4001")],
+            7 => Vec::new(),
             _ => vec![format!("/ip4/{v4}/tcp/4001")],
         };
         Ok(Self { name, site, addresses, dir: files.join(name), node: None })
@@ -206,7 +240,9 @@ impl Operator {
         let domain = format!("{0}/{0}-hosting/{0}-land", self.name);
         let offer = ["init", "--dir", self.name, "--capacity", "1G", "--domain", &domain];
         let addresses = self.addresses.iter().flat_map(|address| ["--address", address]);
-        let line: Vec<&str> = offer.into_iter().chain(addresses).chain(flags.iter().copied()).collect();
+        let behind_nat = self.addresses.is_empty().then_some("--behind-nat");
+        let offer = offer.into_iter().chain(addresses).chain(behind_nat);
+        let line: Vec<&str> = offer.chain(flags.iter().copied()).collect();
         let made = self.command(world, &line)?;
         made.expect_code(0)?;
         // The disk of a machine that runs tests may be nearly full.
@@ -244,6 +280,13 @@ impl Operator {
     fn status(&self, world: &World) -> Result<Option<Value>> {
         let outcome = self.command(world, &["status", "--json", "--dir", self.name])?;
         if outcome.code == Some(0) { outcome.json().map(Some) } else { Ok(None) }
+    }
+
+    /// Bytes that went directly, and through relays.
+    fn traffic(&self, world: &World) -> Result<[u64; 2]> {
+        let status = self.status(world)?.context("it runs")?;
+        let bytes = |key: &str| status[key].as_u64().with_context(|| format!("`status` prints {key}"));
+        Ok([bytes("direct_bytes")?, bytes("relayed_bytes")?])
     }
 
     fn id(&self, world: &World) -> Result<String> {

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     MTU,
     line::{LineState, Link},
-    nat::Nat,
+    nat::{Kind, Nat},
     packet::{self, End},
 };
 
@@ -80,13 +80,18 @@ impl Port {
         inner: Ipv4Addr,
         line: LineState,
     ) -> Self {
-        let nat = (inner != address).then(|| Nat::new(address, inner));
+        let nat = (inner != address).then(|| Nat::new(Kind::PortRestricted, address, inner));
         let addresses = [address.into(), address_v6.into()];
         Self { tun, addresses, nat, link: Link::default(), outward: line.clone(), inward: line, record: None }
     }
 
     pub(super) fn set(&mut self, link: Link) {
         self.link = link;
+    }
+
+    /// Replaces its NAT, if it has one: what the old one knew is forgotten.
+    pub(super) fn translate(&mut self, kind: Kind) {
+        self.nat = self.nat.take().map(|nat| nat.changed(kind));
     }
 
     /// What passed since this was last called; from now on, packets are recorded.

@@ -1,30 +1,50 @@
-//! Network address translation as most homes have it: each inner address and port has one outer port, which only those
-//! reach to whom it has spoken. Pure: packets come in and are rewritten.
+//! Network address translation, of the two kinds that matter to who opens connections through it. Only an address and
+//! port that the inner host has spoken to reaches it. Pure: packets come in and are rewritten.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
 };
 
 use super::packet::{self, End, Flow};
 
-/// The first outer port; as many as there are behind it are given.
+/// The first outer port; as many as there are behind it are given. Those of a symmetric NAT are others, so that none is
+/// by accident the one that another side was told before.
 const FIRST: u16 = 20_000;
+const FIRST_SYMMETRIC: u16 = 40_000;
+
+/// Which outer port an inner one has (RFC 4787, section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One for all others, as most homes have it: who is told the port can be let in.
+    PortRestricted,
+    /// Another for each: nobody can be told it.
+    Symmetric,
+}
+
+/// An address and port at the other end.
+type Other = (Ipv4Addr, u16);
 
 /// The translation at one address.
 #[derive(Clone, Debug)]
 pub struct Nat {
+    kind: Kind,
     outer: Ipv4Addr,
     inner: Ipv4Addr,
-    ports: BTreeMap<(u8, u16), u16>,
-    /// Behind each outer port: the inner one, and the addresses that it has spoken to.
-    flows: BTreeMap<(u8, u16), (u16, BTreeSet<Ipv4Addr>)>,
+    ports: BTreeMap<(u8, u16, Option<Other>), u16>,
+    /// Behind each outer port: the inner one, and whom it has spoken to.
+    flows: BTreeMap<(u8, u16), (u16, BTreeSet<Other>)>,
 }
 
 impl Nat {
     /// A translation for the host `inner`, which others see as `outer`.
-    pub const fn new(outer: Ipv4Addr, inner: Ipv4Addr) -> Self {
-        Self { outer, inner, ports: BTreeMap::new(), flows: BTreeMap::new() }
+    pub const fn new(kind: Kind, outer: Ipv4Addr, inner: Ipv4Addr) -> Self {
+        Self { kind, outer, inner, ports: BTreeMap::new(), flows: BTreeMap::new() }
+    }
+
+    /// One of this kind in its place, as when a home router is replaced: no flow is known.
+    pub const fn changed(&self, kind: Kind) -> Self {
+        Self::new(kind, self.outer, self.inner)
     }
 
     /// Rewrites a packet on its way out; false when it cannot pass.
@@ -35,33 +55,33 @@ impl Nat {
         if from.address != self.inner {
             return false;
         }
-        let Some(port) = self.port(from) else { return false };
+        let Some(port) = self.port(from, (to.address, to.port)) else { return false };
         if let Some((_, spoken)) = self.flows.get_mut(&(from.protocol, port)) {
-            spoken.insert(to.address);
+            spoken.insert((to.address, to.port));
         }
         packet::rewrite(packet, End::Source, self.outer, port)
     }
 
     /// Rewrites a packet on its way in; false when nobody behind it has spoken to who sends it.
     pub fn inward(&self, packet: &mut [u8]) -> bool {
-        let (Some(IpAddr::V4(from)), Some(to)) =
-            (packet::address(packet, End::Source), packet::flow(packet, End::Destination))
-        else {
+        let (Some(from), Some(to)) = (packet::flow(packet, End::Source), packet::flow(packet, End::Destination)) else {
             return false;
         };
-        let known = self.flows.get(&(to.protocol, to.port)).filter(|(_, spoken)| spoken.contains(&from));
+        let spoken_to = |(_, spoken): &&(u16, BTreeSet<Other>)| spoken.contains(&(from.address, from.port));
+        let known = self.flows.get(&(to.protocol, to.port)).filter(spoken_to);
         let Some(inner) = known.map(|(inner, _)| *inner) else { return false };
         packet::rewrite(packet, End::Destination, self.inner, inner)
     }
 
-    /// The outer port of an inner one.
-    fn port(&mut self, from: Flow) -> Option<u16> {
-        let key = (from.protocol, from.port);
+    /// The outer port of an inner one for `other`.
+    fn port(&mut self, from: Flow, other: Other) -> Option<u16> {
+        let key = (from.protocol, from.port, (self.kind == Kind::Symmetric).then_some(other));
         if let Some(port) = self.ports.get(&key) {
             return Some(*port);
         }
         let count = u16::try_from(self.ports.len()).ok()?;
-        let port = FIRST.checked_add(count)?;
+        let first = if self.kind == Kind::Symmetric { FIRST_SYMMETRIC } else { FIRST };
+        let port = first.checked_add(count)?;
         self.ports.insert(key, port);
         self.flows.insert((from.protocol, port), (from.port, BTreeSet::new()));
         Some(port)
@@ -84,7 +104,7 @@ mod tests {
 
     #[test]
     fn only_those_spoken_to_come_in() {
-        let mut nat = Nat::new(OUTER, INNER);
+        let mut nat = Nat::new(Kind::PortRestricted, OUTER, INNER);
         let mut out = udp((INNER, 4_001), (FRIEND, 53));
         assert!(nat.outward(&mut out));
         assert_eq!(end(&out, End::Source), (OUTER, FIRST));
@@ -92,18 +112,24 @@ mod tests {
         assert!(nat.inward(&mut back));
         assert_eq!(end(&back, End::Destination), (INNER, 4_001));
         assert!(!nat.inward(&mut udp((STRANGER, 53), (OUTER, FIRST))), "not spoken to");
+        assert!(!nat.inward(&mut udp((FRIEND, 54), (OUTER, FIRST))), "not at that port");
         assert!(!nat.inward(&mut udp((FRIEND, 53), (OUTER, FIRST + 1))), "no such port");
     }
 
     #[test]
-    fn each_inner_port_keeps_its_outer_one() {
-        let mut nat = Nat::new(OUTER, INNER);
-        let mut outer = |port, to| {
-            let mut out = udp((INNER, port), (to, 53));
-            assert!(nat.outward(&mut out));
-            end(&out, End::Source).1
-        };
-        assert_eq!([outer(1, FRIEND), outer(2, FRIEND), outer(1, STRANGER)], [FIRST, FIRST + 1, FIRST]);
-        assert!(!nat.outward(&mut udp((STRANGER, 1), (FRIEND, 53))), "not its host");
+    fn each_inner_port_keeps_its_outer_one_and_each_flow_of_a_symmetric_one() {
+        for (kind, expect) in [
+            (Kind::PortRestricted, [FIRST, FIRST + 1, FIRST]),
+            (Kind::Symmetric, [FIRST_SYMMETRIC, FIRST_SYMMETRIC + 1, FIRST_SYMMETRIC + 2]),
+        ] {
+            let mut nat = Nat::new(kind, OUTER, INNER);
+            let mut outer = |port, to| {
+                let mut out = udp((INNER, port), (to, 53));
+                assert!(nat.outward(&mut out));
+                end(&out, End::Source).1
+            };
+            assert_eq!([outer(1, FRIEND), outer(2, FRIEND), outer(1, STRANGER)], expect);
+            assert!(!nat.outward(&mut udp((STRANGER, 1), (FRIEND, 53))), "not its host");
+        }
     }
 }
