@@ -177,16 +177,17 @@ fn frame_bytes(frame: &Frame) -> u64 {
 }
 
 impl TrafficMetrics {
-    /// What counts the bytes of this path: `direct` or `relayed`.
-    pub(crate) fn of(&self, path: &'static str) -> PathTraffic {
+    /// What counts the bytes that go through relays, or directly.
+    pub(crate) fn of(&self, is_relayed: bool) -> PathTraffic {
+        let path = if is_relayed { "relayed" } else { "direct" };
         let of = |direction| self.0.get_or_create_owned(&[("path", path), ("direction", direction)]);
         PathTraffic { sent: of("sent"), received: of("received") }
     }
 
     /// Bytes that went directly, and bytes that went through a relay, in both directions.
     pub fn totals(&self) -> [u64; 2] {
-        ["direct", "relayed"].map(|path| {
-            let PathTraffic { sent, received } = self.of(path);
+        [false, true].map(|is_relayed| {
+            let PathTraffic { sent, received } = self.of(is_relayed);
             sent.get().saturating_add(received.get())
         })
     }

@@ -29,23 +29,21 @@ use tokio::{
 use super::{
     behaviour::{Behaviour, BehaviourEvent, CONNECT_TIMEOUT, PING_TIMEOUT, SEARCH_FROM, kad_name, network_name},
     calls::{Call, Calls},
-    circuit::{self, Path},
+    circuit::{self, is_relayed},
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
     handle::Shared,
     names::{Names, Resolved, is_named},
     recorder,
-    relays::Relays,
+    relays::{RELAYS, Relays},
     table,
 };
 use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetMetrics};
 
 /// How often attempts to connect are advanced, and the clock is observed.
 const TICK: Duration = Duration::from_millis(250);
-/// How long relays that are connected may take to say what they see of this node, before they are asked to relay.
-const SIGHTING: Duration = Duration::from_secs(1);
-/// Relays of one node that are asked: an honest one has two.
-const RELAYS: usize = 2;
+/// How long relays that are connected may take to tell what they observe, before they are asked to relay.
+const OBSERVATION: Duration = Duration::from_secs(1);
 /// How long connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -75,6 +73,7 @@ impl Actor {
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Call>,
     ) -> Self {
+        let local = *swarm.local_peer_id();
         Self {
             swarm,
             shared,
@@ -86,7 +85,7 @@ impl Actor {
             dials: Dials::default(),
             names: Names::default(),
             remotes: BTreeMap::new(),
-            relays: config.is_behind_nat.then(|| Relays::new(identity::peer_id(&config.keypair.public()))),
+            relays: config.is_behind_nat.then(|| Relays::new(local)),
             metrics: config.metrics.clone(),
         }
     }
@@ -187,14 +186,14 @@ impl Actor {
     /// These are the public addresses of this node.
     fn announce(&mut self, addresses: Vec<Multiaddr>) {
         let before: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
-        for address in before.iter().filter(|address| Path::of(address) == Path::Direct) {
+        for address in before.iter().filter(|address| !is_relayed(address)) {
             self.swarm.remove_external_address(address);
         }
         addresses.into_iter().for_each(|address| self.swarm.add_external_address(address));
     }
 
     /// Listens through as many relays as a node behind NAT needs, and stays connected with them over QUIC, so that its
-    /// NAT lets others in who are told the port that they see.
+    /// NAT lets others in who are told the port that they observe.
     fn listen_through_relays(&mut self) {
         let (Some(relays), now) = (&mut self.relays, Instant::now()) else { return };
         while let Some((peer, address)) = relays.next(|peer| is_member(&self.shared, peer), now) {
@@ -202,10 +201,10 @@ impl Actor {
             tracing::debug!(%address, error = listening.as_ref().err().map(tracing::field::display), "asking a relay");
             relays.listens(peer, listening.ok(), now);
         }
-        let unseen = &mut self.swarm.behaviour_mut().sightings;
+        let observed = &mut self.swarm.behaviour_mut().observed;
         for (peer, address) in relays.over_quic() {
-            if !unseen.has(peer) {
-                unseen.ask(peer, address, now);
+            if !observed.has(peer) {
+                observed.ask(peer, address, now);
             }
         }
     }
@@ -217,7 +216,7 @@ impl Actor {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
                 let remote = endpoint.get_remote_address();
                 // A handshake of ours proves the network; over QUIC the node must say it first.
-                if is_tcp(remote) || Path::of(remote) == Path::Relayed {
+                if is_tcp(remote) || endpoint.is_relayed() {
                     self.shared.set_connected(peer_id, true);
                 }
                 self.remotes.insert(connection_id, remote.clone());
@@ -239,7 +238,7 @@ impl Actor {
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
                 self.on_dial_failed(peer, connection_id, &error);
             }
-            SwarmEvent::NewListenAddr { listener_id, address } if Path::of(&address) == Path::Relayed => {
+            SwarmEvent::NewListenAddr { listener_id, address } if is_relayed(&address) => {
                 self.on_relaying(listener_id);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.shared.set_listening(address, true),
@@ -308,8 +307,8 @@ impl Actor {
             return;
         }
         self.shared.set_connected(peer, self.swarm.is_connected(&peer));
-        if self.swarm.behaviour_mut().sightings.said(connection, &info.observed_addr) {
-            self.dials.seen_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
+        if self.swarm.behaviour_mut().observed.told(connection, &info.observed_addr) {
+            self.dials.observed_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
         }
         if let Some((relays, remote)) = self.relays.as_mut().zip(self.remotes.get(&connection))
             && info.protocols.contains(&relay::HOP_PROTOCOL_NAME)
@@ -422,7 +421,7 @@ impl Actor {
         while let Some(addresses) = self.dials.next_batch(peer, Instant::now()) {
             let addresses = self.without_failed_relays(addresses);
             if let Some(until) = self.asks_relays(peer, &addresses) {
-                self.dials.await_sighting(peer, addresses, until);
+                self.dials.await_observation(peer, addresses, until);
                 break;
             }
             if addresses.is_empty() {
@@ -440,33 +439,35 @@ impl Actor {
         self.conclude(peer);
     }
 
-    /// Asks the relays of these addresses, once in an attempt, what they see of this node, which a direct connection
-    /// will need: until when that is waited for. Nothing when one has told it, or none can be asked.
+    /// Asks the relays of these addresses, once in an attempt, at which address they observe this node, which a direct
+    /// connection will need: until when that is waited for. Nothing when one has told it, or none can be asked.
     fn asks_relays(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> Option<Instant> {
         let relays: Vec<_> = addresses.iter().filter_map(circuit::relay).take(RELAYS).collect();
         let is_connected = relays.iter().any(|(relay, _)| self.swarm.is_connected(relay));
-        let (sightings, now) = (&mut self.swarm.behaviour_mut().sightings, Instant::now());
-        if !self.dials.may_ask_relays(peer) || relays.iter().any(|(relay, _)| sightings.has(*relay)) {
+        let (observed, now) = (&mut self.swarm.behaviour_mut().observed, Instant::now());
+        if !self.dials.may_ask_relays(peer) || relays.iter().any(|(relay, _)| observed.has(*relay)) {
             return None;
         }
         let over_quic = relays.into_iter().filter(|(_, place)| circuit::is_quic(place));
-        let asked = over_quic.filter(|(relay, place)| sightings.ask(*relay, place.clone(), now)).count();
+        let asked = over_quic.filter(|(relay, place)| observed.ask(*relay, place.clone(), now)).count();
         // One that is connected may relay without; to another, one connection is made at a time.
-        (asked > 0).then(|| now + if is_connected { SIGHTING } else { CONNECT_TIMEOUT })
+        (asked > 0).then(|| now + if is_connected { OBSERVATION } else { CONNECT_TIMEOUT })
     }
 
     /// The addresses without those through relays that cannot be connected with over QUIC: TCP is left to try.
-    fn without_failed_relays(&mut self, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        let sightings = &self.swarm.behaviour().sightings;
-        let failed = |(relay, place): (PeerId, Multiaddr)| circuit::is_quic(&place) && sightings.failed(relay);
-        addresses.retain(|address| !circuit::relay(address).is_some_and(failed));
+    fn without_failed_relays(&self, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+        let (observed, now) = (&self.swarm.behaviour().observed, Instant::now());
+        let has_failed = |(relay, at): (PeerId, Multiaddr)| circuit::is_quic(&at) && observed.has_failed(relay, now);
+        addresses.retain(|address| !circuit::relay(address).is_some_and(has_failed));
         addresses
     }
 
     fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) {
-        // Where it was to tell what it sees, that is over.
-        self.dials.seen_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
-        if self.dials.failed(peer, connection, error, Instant::now()) {
+        let now = Instant::now();
+        if self.swarm.behaviour().observed.has_failed(peer, now) {
+            self.dials.observed_by(peer, now).into_iter().for_each(|waiting| self.advance(waiting));
+        }
+        if self.dials.failed(peer, connection, error, now) {
             self.advance(peer);
         }
     }

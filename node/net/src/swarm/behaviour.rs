@@ -20,8 +20,8 @@ use super::{
     config::{StartError, SwarmConfig},
     exchange::{self, Service},
     handle::Shared,
+    observed::Observed,
     places::Places,
-    sightings::Sightings,
     transport,
 };
 use crate::{Intake, Members};
@@ -74,7 +74,7 @@ pub(super) struct Behaviour {
     pub(super) ping: ping::Behaviour,
     pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
     pub(super) exchange: exchange::Behaviour,
-    pub(super) sightings: Sightings,
+    pub(super) observed: Observed,
     relay: Toggle<relay::Behaviour>,
     relayed: relay::client::Behaviour,
     punching: dcutr::Behaviour,
@@ -109,7 +109,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             kad: kademlia(config, key),
             exchange: exchange::Behaviour::new(&config.chain, service, metrics.traffic),
-            sightings: Sightings::default(),
+            observed: Observed::default(),
             relay: relays(config).map(|settings| relay::Behaviour::new(local, settings)).into(),
             relayed,
             punching: dcutr::Behaviour::new(local),

@@ -19,7 +19,7 @@ use libp2p::{
 use tokio::time::Instant;
 
 use super::{
-    circuit::{Path, is_quic, plain, relay},
+    circuit::{is_quic, is_relayed, plain, relay},
     names::Resolved,
     secure::SecureError,
 };
@@ -63,13 +63,13 @@ pub(super) struct Attempt {
     searching: bool,
     /// Whether the attempt waits for names that are being resolved.
     resolving: bool,
-    /// Whether relays have been asked what they see of this node.
-    sighting: Sighting,
+    /// Whether relays have been asked at which address they observe this node.
+    observation: Observation,
 }
 
 /// Whether relays have been asked, which an attempt does once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sighting {
+enum Observation {
     NotAsked,
     /// The next batch waits for it.
     Awaited,
@@ -81,7 +81,7 @@ impl Attempt {
     fn on(addresses: Vec<Multiaddr>, now: Instant) -> Self {
         let (in_progress, failures, again) = Default::default();
         let (began, next_at, again_at) = (now, now, now);
-        let (tries, searching, resolving, sighting) = (0, false, false, Sighting::NotAsked);
+        let (tries, searching, resolving, observation) = (0, false, false, Observation::NotAsked);
         let (known, batches) = (addresses.clone(), batches(addresses));
         Self {
             batches,
@@ -95,7 +95,7 @@ impl Attempt {
             tries,
             searching,
             resolving,
-            sighting,
+            observation,
         }
     }
 
@@ -109,11 +109,11 @@ impl Attempt {
         if !self.again.is_empty() && now >= self.again_at {
             return Some(std::mem::take(&mut self.again));
         }
-        if (self.sighting == Sighting::Awaited || !self.in_progress.is_empty()) && now < self.next_at {
+        if (self.observation == Observation::Awaited || !self.in_progress.is_empty()) && now < self.next_at {
             return None;
         }
-        if self.sighting == Sighting::Awaited {
-            self.sighting = Sighting::Over;
+        if self.observation == Observation::Awaited {
+            self.observation = Observation::Over;
         }
         self.next_at = now + HEAD_START;
         self.batches.pop_front()
@@ -135,7 +135,7 @@ impl Attempt {
         if !fresh.is_empty() {
             self.known.extend(fresh.iter().cloned());
             self.batches.extend(batches(fresh));
-            if self.sighting != Sighting::Awaited {
+            if self.observation != Observation::Awaited {
                 self.next_at = now;
             }
         }
@@ -155,7 +155,7 @@ fn batches(addresses: Vec<Multiaddr>) -> VecDeque<Vec<Multiaddr>> {
             unique.push(address);
         }
     }
-    let (direct, relayed): (Vec<_>, Vec<_>) = unique.into_iter().partition(|at| Path::of(at) == Path::Direct);
+    let (direct, relayed): (Vec<_>, Vec<_>) = unique.into_iter().partition(|at| !is_relayed(at));
     let (tcp, others): (Vec<_>, Vec<_>) = direct.into_iter().partition(is_tcp);
     // One address of each relay at a time: it is connected with once.
     let (over_quic, over_tcp): (Vec<_>, Vec<_>) = relayed.into_iter().partition(is_quic);
@@ -269,26 +269,26 @@ impl Dials {
         self.attempts.get_mut(&peer)?.next_batch(now)
     }
 
-    /// These addresses, which lead through relays, are dialed when a relay has said what it sees of this node, or has
-    /// had the time to.
-    pub(super) fn await_sighting(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, until: Instant) {
+    /// These addresses, which lead through relays, are dialed when a relay has told at which address it observes this
+    /// node, or has had the time to.
+    pub(super) fn await_observation(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, until: Instant) {
         if let Some(attempt) = self.attempts.get_mut(&peer) {
             attempt.batches.push_front(addresses);
             attempt.next_at = until;
-            attempt.sighting = Sighting::Awaited;
+            attempt.observation = Observation::Awaited;
         }
     }
 
     /// Whether the attempt has asked no relay yet.
     pub(super) fn may_ask_relays(&self, peer: PeerId) -> bool {
-        self.attempts.get(&peer).is_some_and(|attempt| attempt.sighting == Sighting::NotAsked)
+        self.attempts.get(&peer).is_some_and(|attempt| attempt.observation == Observation::NotAsked)
     }
 
-    /// A node has said what it sees, or cannot be asked: the attempts that may continue, through this relay.
-    pub(super) fn seen_by(&mut self, relays: PeerId, now: Instant) -> Vec<PeerId> {
+    /// A node has told what it observes, or cannot be asked: the attempts that may continue, through this relay.
+    pub(super) fn observed_by(&mut self, relays: PeerId, now: Instant) -> Vec<PeerId> {
         let through = |address: &Multiaddr| relay(address).is_some_and(|(peer, _)| peer == relays);
         let waiting = self.attempts.iter_mut().filter(|(_, attempt)| {
-            attempt.sighting == Sighting::Awaited
+            attempt.observation == Observation::Awaited
                 && attempt.batches.front().is_some_and(|batch| batch.iter().any(through))
         });
         waiting.map(|(peer, attempt)| (*peer, attempt.next_at = now).0).collect()
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn relays_go_last_and_after_one_has_told_what_it_sees() {
+    fn relays_go_last_and_after_one_has_told_what_it_observes() {
         let (peer, relay, now, mut dials) = (PeerId::random(), PeerId::random(), Instant::now(), Dials::default());
         let direct = addresses(&["/ip4/127.0.0.1/tcp/1"]);
         let relayed = addresses(&[&format!("/ip4/127.0.0.1/udp/2/quic-v1/p2p/{relay}/p2p-circuit")]);
@@ -457,13 +457,13 @@ mod tests {
         assert_eq!(dials.next_batch(peer, now), Some(direct));
         assert_eq!(dials.next_batch(peer, now), Some(relayed.clone()), "nothing is being dialed");
         assert!(dials.may_ask_relays(peer));
-        dials.await_sighting(peer, relayed.clone(), now + HEAD_START);
+        dials.await_observation(peer, relayed.clone(), now + HEAD_START);
         assert!(!dials.may_ask_relays(peer));
         assert_eq!(dials.next_batch(peer, now + HEAD_START / 2), None);
-        assert_eq!(dials.seen_by(PeerId::random(), now), [], "another node told something");
-        assert_eq!(dials.seen_by(relay, now), [peer]);
+        assert_eq!(dials.observed_by(PeerId::random(), now), [], "another node told something");
+        assert_eq!(dials.observed_by(relay, now), [peer]);
         assert_eq!(dials.next_batch(peer, now), Some(relayed.clone()));
-        dials.await_sighting(peer, relayed.clone(), now + HEAD_START);
+        dials.await_observation(peer, relayed.clone(), now + HEAD_START);
         assert_eq!(dials.next_batch(peer, now + HEAD_START), Some(relayed), "a relay may tell nothing");
     }
 

@@ -5,7 +5,7 @@
 //! (connections being made) and `names` (which are resolved for these). `exchange` carries requests and answers, both
 //! ways; those of other nodes go to the queues of [`crate::admission`]. `places` says which connections others may
 //! have, `table` which addresses Kademlia keeps. `circuit` tells addresses through relays, `relays` chooses those of a
-//! node behind NAT, and `sightings` gathers what opens a direct connection to it. `behaviour` bounds libp2p's parts,
+//! node behind NAT, and `observed` gathers what opens a direct connection to it. `behaviour` bounds libp2p's parts,
 //! `codec` the frames. `transport` makes connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and
 //! `memory` is the budget of what all of them buffer. `recorder` counts libp2p's events. Not here: what is asked.
 
@@ -23,12 +23,12 @@ mod memory;
 mod meter;
 mod muxer;
 mod names;
+mod observed;
 mod places;
 mod rate;
 mod recorder;
 mod relays;
 mod secure;
-mod sightings;
 mod table;
 mod transport;
 

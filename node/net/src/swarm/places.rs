@@ -25,7 +25,7 @@ use ostrakon_proto::id::NodeId;
 use tokio::time::Instant;
 
 use super::{
-    circuit::{Path, origin},
+    circuit::{is_relayed, origin},
     rate::{Rate, RateLimit},
 };
 use crate::{
@@ -115,9 +115,7 @@ impl Places {
         let held = match self.established.hold(source, 1) {
             Err(Exceeded::Strangers) if self.displace_for(&prefix) => self.established.hold(source, 1),
             // One through a relay takes no place of a direct one.
-            Err(Exceeded::Node) if Path::of(origin) == Path::Direct && self.displace_own(peer) => {
-                self.established.hold(source, 1)
-            }
+            Err(Exceeded::Node) if !is_relayed(origin) && self.displace_own(peer) => self.established.hold(source, 1),
             held => held,
         };
         let held = held.map_err(|exceeded| Refused::Place(prefix, exceeded))?;

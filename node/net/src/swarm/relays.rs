@@ -15,14 +15,13 @@ use tokio::time::Instant;
 use super::circuit;
 
 /// Relays that a node listens through.
-const RELAYS: usize = 2;
+pub(super) const RELAYS: usize = 2;
 /// Nodes that could relay and that are remembered: more than enough to choose from.
 const KNOWN: usize = 64;
 /// A relay that failed is not tried again before this has passed.
 const BACKOFF: Duration = Duration::from_secs(30);
-
-/// What a relay may say of the addresses through it, which are not believed: more often, it is left.
-const SAYS: u32 = 64;
+/// How often a relay may report the addresses through it, which are not believed, before it is left.
+const REPORTS: u32 = 64;
 
 /// A node that relays.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ struct Relay {
     addresses: Vec<Multiaddr>,
     /// Listening through it, or trying to.
     listener: Option<ListenerId>,
-    /// How often it has said that it relays, since then.
-    said: u32,
+    /// How often it has reported that it relays, since then.
+    reports: u32,
     /// When it may be tried.
     from: Instant,
 }
@@ -73,7 +72,7 @@ impl Relays {
             let Some(stranger) = self.known.iter().find(stranger).map(|(peer, _)| *peer) else { return };
             self.known.remove(&stranger);
         }
-        self.known.insert(peer, Relay { addresses, listener: None, said: 0, from: now });
+        self.known.insert(peer, Relay { addresses, listener: None, reports: 0, from: now });
     }
 
     /// Where to listen next: the address through a relay for which `is_eligible`. Nothing when there are enough.
@@ -95,23 +94,23 @@ impl Relays {
     /// This is listening through the relay, or could not even begin.
     pub(super) fn listens(&mut self, peer: PeerId, listener: Option<ListenerId>, now: Instant) {
         if let Some(relay) = self.known.get_mut(&peer) {
-            (relay.listener, relay.said, relay.from) = (listener, 0, now + BACKOFF);
+            (relay.listener, relay.reports, relay.from) = (listener, 0, now + BACKOFF);
         }
     }
 
-    /// The relay of this listener says that it relays; false when it does too often, and must be left.
+    /// The relay of this listener reports that it relays; false when it does too often, and must be left.
     pub(super) fn confirmed(&mut self, listener: ListenerId) -> bool {
         let relay = self.known.values_mut().find(|relay| relay.listener == Some(listener));
         relay.is_none_or(|relay| {
-            relay.said = relay.said.saturating_add(1);
-            relay.said <= SAYS
+            relay.reports = relay.reports.saturating_add(1);
+            relay.reports <= REPORTS
         })
     }
 
-    /// The addresses at which the node is reached through the relays that have said that they relay: where the relays
-    /// are known to be, whatever they say.
+    /// The addresses at which the node is reached through the relays that have reported that they relay: where the
+    /// relays are known to be, whatever they report.
     pub(super) fn addresses(&self) -> BTreeSet<Multiaddr> {
-        let confirmed = self.known.iter().filter(|(_, relay)| relay.listener.is_some() && relay.said > 0);
+        let confirmed = self.known.iter().filter(|(_, relay)| relay.listener.is_some() && relay.reports > 0);
         confirmed
             .flat_map(|(peer, relay)| relay.addresses.iter().map(|address| circuit::through(*peer, address)))
             .collect()
@@ -120,7 +119,7 @@ impl Relays {
     /// A listener has ended; true when it was one of these.
     pub(super) fn ended(&mut self, listener: ListenerId, now: Instant) -> bool {
         let ended = self.known.values_mut().find(|relay| relay.listener == Some(listener));
-        ended.map(|relay| (relay.listener, relay.said, relay.from) = (None, 0, now + BACKOFF)).is_some()
+        ended.map(|relay| (relay.listener, relay.reports, relay.from) = (None, 0, now + BACKOFF)).is_some()
     }
 
     /// The relays that are listened through, each with its address over QUIC.
@@ -157,7 +156,7 @@ mod tests {
         assert!(relays.confirmed(used[0].1));
         let through = [&quic, &tcp].map(|at| circuit::through(used[0].0, at));
         assert_eq!(relays.addresses(), through.into(), "of the one that relays");
-        assert!((1..SAYS).all(|_| relays.confirmed(used[0].1)) && !relays.confirmed(used[0].1), "too often");
+        assert!((1..REPORTS).all(|_| relays.confirmed(used[0].1)) && !relays.confirmed(used[0].1), "too often");
         assert!(relays.ended(used[0].1, now) && !relays.ended(used[0].1, now));
         let (third, _) = relays.next(|_| true, now).expect("another one");
         assert!(used.iter().all(|(peer, _)| *peer != third));

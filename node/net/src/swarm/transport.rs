@@ -3,8 +3,8 @@
 //!
 //! In goes a socket; out comes a muxer with the node at its other end. There is nothing to negotiate: a connection over
 //! TCP or through a relay begins with the handshake of [`super::secure`], and what follows is Yamux: a relay carries
-//! what it cannot read. A node of another network at the
-//! other end is reported. Not here: when connections are made and how many ([`super::dials`], [`super::behaviour`]).
+//! what it cannot read. A node of another network at the other end is reported. Not here: when connections are made and
+//! how many ([`super::dials`], [`super::behaviour`]).
 
 use std::{
     pin::Pin,
@@ -59,7 +59,8 @@ pub fn tcp_transport(chain: ChainId, keypair: Keypair, streams: usize) -> Result
     Ok(over_tcp(secure, muxer::Config::new(streams), Foreign::default()))
 }
 
-/// TCP, QUIC and connections through relays, for a swarm; with the part of libp2p that finds relays their streams.
+/// TCP, QUIC and connections through relays, for a swarm; with the behaviour of the relay client, to which its
+/// transport belongs.
 pub(super) fn new(
     config: &SwarmConfig,
     key: &identity::Keypair,
@@ -85,7 +86,7 @@ fn over_tcp(secure: secure::Config, muxer: muxer::Config, foreign: Foreign) -> C
     secured(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)), secure, muxer, foreign)
 }
 
-/// What a transport carries bytes for, as connections of this network.
+/// Connections of this network over the byte streams of a transport: our Noise channel, then Yamux.
 fn secured<T>(transport: T, secure: secure::Config, muxer: muxer::Config, foreign: Foreign) -> Connections
 where
     T: Transport<Output: AsyncRead + AsyncWrite + Send + Unpin + 'static> + Send + Unpin + 'static,

@@ -28,7 +28,7 @@ use crate::{
     metrics::TrafficMetrics,
     swarm::{
         calls::Call,
-        circuit::{Path, origin},
+        circuit::{is_relayed, origin},
     },
 };
 
@@ -37,7 +37,8 @@ pub(in crate::swarm) struct Behaviour {
     names: Arc<ProtocolNames>,
     /// `None` for a client, which is not asked.
     service: Option<Arc<Service>>,
-    connections: BTreeMap<PeerId, Vec<(ConnectionId, Path)>>,
+    /// Oldest first, each with whether it leads through a relay.
+    connections: BTreeMap<PeerId, Vec<(ConnectionId, bool)>>,
     traffic: TrafficMetrics,
     calls: VecDeque<ToSwarm<Infallible, Call>>,
 }
@@ -59,7 +60,7 @@ impl Behaviour {
     /// closes, tells its caller.
     pub(in crate::swarm) fn send(&mut self, peer: PeerId, call: Call) {
         let Some(all) = self.connections.get(&peer) else { return };
-        let direct = all.iter().rev().find(|(_, path)| *path == Path::Direct);
+        let direct = all.iter().rev().find(|(_, is_relayed)| !is_relayed);
         let Some((newest, _)) = direct.or(all.last()) else { return };
         let handler = NotifyHandler::One(*newest);
         self.calls.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: call });
@@ -71,7 +72,7 @@ impl Behaviour {
             let prefix = Prefix::of_address(address).unwrap_or_else(|| Prefix::of_node(&node));
             Remote { node, prefix }
         });
-        Handler::new(self.names.clone(), remote.zip(self.service.clone()), self.traffic.of(Path::of(address).word()))
+        Handler::new(self.names.clone(), remote.zip(self.service.clone()), self.traffic.of(is_relayed(address)))
     }
 }
 
@@ -103,8 +104,7 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
-                let path = if endpoint.is_relayed() { Path::Relayed } else { Path::Direct };
-                self.connections.entry(peer_id).or_default().push((connection_id, path));
+                self.connections.entry(peer_id).or_default().push((connection_id, endpoint.is_relayed()));
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(all) = self.connections.get_mut(&peer_id) else { return };
