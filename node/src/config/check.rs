@@ -90,7 +90,7 @@ fn provider(offer: &ProviderConfig) -> Vec<Wrong> {
         wrong.push(Wrong::new(key, format!("must be 1 to {} addresses", limits::ADDRESSES)));
     }
     if length > limits::ADDRESSES_LENGTH {
-        wrong.push(Wrong::new(key, format!("are longer than {} characters together", limits::ADDRESSES_LENGTH)));
+        wrong.push(Wrong::new(key, format!("must have {} characters at most together", limits::ADDRESSES_LENGTH)));
     }
     if !offer.domain.is_valid() {
         let reason = format!("must have names of 1 to {} characters of a-z 0-9 . _ -", limits::NAME);
@@ -106,9 +106,6 @@ fn provider(offer: &ProviderConfig) -> Vec<Wrong> {
 pub fn announced(text: &str) -> Result<(), String> {
     match text {
         _ if text.contains("/p2p/") => Err("names a node: leave /p2p/ and what follows it away".to_owned()),
-        _ if text.len() > limits::ADDRESSES_LENGTH => {
-            Err(format!("is longer than {} characters", limits::ADDRESSES_LENGTH))
-        }
         _ => address::dialled(text).map_err(|error| error.to_string()),
     }
 }
@@ -192,7 +189,7 @@ mod tests {
         }
         check(&|_, provider| provider.addresses.clear(), &["`provider.addresses` must be 1 to 8"]);
         let long = |letter: &str| format!("/dns/{}/tcp/4001", letter.repeat(250));
-        check(&|_, provider| provider.addresses = ["x", "y"].map(long).to_vec(), &["longer than 512 characters"]);
+        check(&|_, provider| provider.addresses = ["x", "y"].map(long).to_vec(), &["512 characters at most"]);
         check(&|_, provider| provider.behind_nat = true, &["must be empty with `behind_nat`"]);
         let right: Edit = |_, provider| {
             provider.behind_nat = true;

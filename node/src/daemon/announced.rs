@@ -4,7 +4,7 @@
 //! In go offers and what the swarm has found; out come offers with addresses. Not here: relays, which are the swarm's,
 //! and the ledger, which the node tells.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::register::ProviderOffer;
@@ -45,11 +45,14 @@ impl Announced {
     /// The offer with new addresses, once they have settled; does not return for a node that is not behind NAT.
     /// Cancel-safe.
     pub(super) async fn moved(&mut self) -> Option<ProviderOffer> {
+        if !self.is_behind_nat {
+            return pending().await;
+        }
         let (mut ticks, mut since) = (interval(LOOK_EVERY), (Vec::new(), Instant::now()));
         loop {
             ticks.tick().await;
             let found = chosen(self.swarm.relayed());
-            if !self.is_behind_nat || found.is_empty() || found == self.addresses {
+            if found.is_empty() || found == self.addresses {
                 continue;
             }
             if since.0 != found {
