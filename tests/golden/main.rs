@@ -121,6 +121,9 @@ fn chain_is_spoken_like_this() {
     let faults = |after| head(&chain::ChainRequest::Faults { epoch: Epoch(9), after });
     assert_eq!(faults(None), "12".to_owned() + nine + "00");
     assert_eq!(faults(Some(NodeId::new([5; 32]))), "12".to_owned() + nine + "01" + &ids("05", 32));
+    let dial_back = chain::ChainRequest::DialBack { address: "/ip4/192.0.2.1/tcp/1".to_owned() };
+    assert_eq!(head(&dial_back), "13".to_owned() + "14000000" + &hex::encode("/ip4/192.0.2.1/tcp/1"));
+    assert_eq!(head(&Ok::<_, wire::Refusal>(chain::ChainResponse::DialedBack)), "0107");
     let answers = [
         chain::ChainResponse::Verdicts,
         chain::ChainResponse::Blocks,

@@ -3,7 +3,10 @@
 //! In goes a text, out comes what is wrong with it and what to write instead. Pure: nothing is resolved or bound. Not
 //! here: the node's id at the end of an address ([`crate::identity`]).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
@@ -80,12 +83,31 @@ impl Endpoint {
     /// The addresses of all interfaces at which a node listens that announces this one: over QUIC too, by which nodes
     /// behind NAT are reached directly.
     pub fn listening(&self) -> Vec<String> {
-        let tcp = (!self.is_quic).then(|| format!("tcp/{}", self.port));
-        let transports: Vec<String> = tcp.into_iter().chain([format!("udp/{}/quic-v1", self.port)]).collect();
+        let transports: &[bool] = if self.is_quic { &[true] } else { &[false, true] };
         let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         let allowed = all.into_iter().filter(|ip| self.allows(ip));
-        let hosts = allowed.map(|ip| format!("/{}/{ip}", if ip.is_ipv4() { "ip4" } else { "ip6" }));
-        hosts.flat_map(|host| transports.iter().map(move |transport| format!("{host}/{transport}"))).collect()
+        let at = |ip, is_quic| Self { is_quic, ..self.at(ip) }.to_string();
+        allowed.flat_map(|ip| transports.iter().map(move |is_quic| at(ip, *is_quic))).collect()
+    }
+
+    /// The same port of a machine with this IP address.
+    #[must_use]
+    pub fn at(&self, ip: IpAddr) -> Self {
+        Self { host: Host::Ip(ip), ..self.clone() }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.host {
+            Host::Ip(IpAddr::V4(_)) => "ip4",
+            Host::Ip(IpAddr::V6(_)) => "ip6",
+            Host::Name(_, IpVersions::Both) => "dns",
+            Host::Name(_, IpVersions::Four) => "dns4",
+            Host::Name(_, IpVersions::Six) => "dns6",
+        };
+        let transport = if self.is_quic { format!("udp/{}/quic-v1", self.port) } else { format!("tcp/{}", self.port) };
+        write!(f, "/{kind}/{}/{transport}", self.host())
     }
 }
 

@@ -26,5 +26,5 @@ pub use admission::{Intake, Requests, request_queues};
 pub use ask::{AskError, Failure, ask};
 pub use lock::lock;
 pub use members::Members;
-pub use peers::{Inbound, Peers, Reply};
+pub use peers::{DialBackError, Inbound, Peers, Reply};
 pub use workers::Workers;

@@ -36,6 +36,11 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
     /// without connections ignores it.
     fn reconnect(&self, _node: NodeId) {}
 
+    /// Connects with a node at this multiaddress, on a new connection, to see whether others can.
+    fn dial_back(&self, _node: NodeId, _address: &str) -> BoxFuture<'static, Result<(), DialBackError>> {
+        Box::pin(future::ready(Err(DialBackError::Elsewhere)))
+    }
+
     /// Closes all connections, and waits until the other nodes are told; later calls fail. A network without
     /// connections ignores it.
     fn leave(&self) -> BoxFuture<'static, ()> {
@@ -45,6 +50,21 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
     /// Sends `request` to `to`, and returns its answer within [`limits::STALL_SECONDS`]. Nothing happens before the
     /// future is polled; dropping it forgets the call, which may still be carried out. A node may call itself.
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>>;
+}
+
+/// Why a node was not connected with at the address that it named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialBackError {
+    /// It was not tried: nobody is dialed for others.
+    #[error("a node is only dialed at an IP address from which it is connected")]
+    Elsewhere,
+    /// It was not tried: too many want to be dialed, or this node is stopping.
+    #[error("too many nodes want to be dialed: try again later")]
+    Busy,
+    /// It was tried.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// A request from another node.

@@ -6,7 +6,10 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use borsh::BorshSerialize;
 use bytes::Bytes;
-use ostrakon_net::admission::{Held, Source};
+use ostrakon_net::{
+    DialBackError,
+    admission::{Held, Source},
+};
 use ostrakon_proto::{
     audit::StorageProof,
     codec,
@@ -109,6 +112,10 @@ impl Serve {
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
             ChainRequest::Tickets { from, limit } => Ok(self.tickets(from, limit).await),
             ChainRequest::Faults { epoch, after } => Ok(self.faults(epoch, after).await),
+            ChainRequest::DialBack { address } => {
+                let _held = self.leave(turn, waits)?;
+                self.dial_back(source.node, &address).await
+            }
         }
     }
 
@@ -205,6 +212,17 @@ impl Serve {
     async fn faults(&self, epoch: Epoch, after: Option<NodeId>) -> Frame {
         let page = move |records: &dyn Records| pack(records.at_fault(epoch, after, limits::PAGE));
         answer(ChainResponse::Hints, self.parts.chain.read(page).await)
+    }
+
+    /// Whether the node can be reached at this address, which takes as long as an attempt to connect.
+    async fn dial_back(&self, node: NodeId, address: &str) -> Result<Frame, Refusal> {
+        let outcome: Result<(), String> = match self.parts.chain.peers().dial_back(node, address).await {
+            Ok(()) => Ok(()),
+            Err(DialBackError::Failed(reason)) => Err(reason),
+            Err(error @ DialBackError::Busy) => return Err(Refusal::new(RefusalCode::Busy, error)),
+            Err(error) => return Err(Refusal::new(RefusalCode::Denied, error)),
+        };
+        Ok(answer(ChainResponse::DialedBack, codec::encode(&outcome).into()))
     }
 
     async fn tickets(&self, from: TicketPlace, limit: u32) -> Frame {

@@ -156,6 +156,12 @@ pub enum ChainRequest {
         /// The last node of the page before.
         after: Option<NodeId>,
     },
+    /// Asks the node to connect with the asker at this multiaddress, on a new connection:
+    /// [`ChainResponse::DialedBack`]. It does so only at an IP address from which the asker is connected.
+    DialBack {
+        /// At most [`crate::limits::ADDRESSES_LENGTH`] bytes.
+        address: String,
+    },
 }
 
 /// Whether submitted transactions were relayed by a node, which decides whether the receiver forwards them to a
@@ -186,6 +192,8 @@ pub enum ChainResponse {
     Chunk,
     /// The storage proof is valid, and waits for a block.
     Waits,
+    /// The body is a canonical `Result<(), String>`: whether the asker was reached, or why not.
+    DialedBack,
 }
 
 impl Request for ChainRequest {
@@ -306,6 +314,11 @@ pub fn providers(after: Option<NodeId>) -> Call<Vec<NodeId>> {
 /// Asks for nodes of providers against which there is something of an epoch, a page of them.
 pub fn faults(epoch: Epoch, after: Option<NodeId>) -> Call<Vec<NodeId>> {
     hints(&ChainRequest::Faults { epoch, after }, limits::PAGE)
+}
+
+/// Asks the node to connect with this one at `address`: whether it could, or why not.
+pub fn dial_back(address: String) -> Call<Result<(), String>> {
+    ask(&ChainRequest::DialBack { address }, ChainResponse::DialedBack)
 }
 
 /// Asks for at most `limit` tickets, from a place on.

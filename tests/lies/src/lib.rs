@@ -108,7 +108,7 @@ pub fn of(kind: &ChainResponse) -> Vec<Lie> {
         }
         ChainResponse::Chunk => &[&hints::CHUNK],
         // A provider that believes it comes again, since it sees in the blocks whether one has its proof.
-        ChainResponse::Waits => &[],
+        ChainResponse::Waits | ChainResponse::DialedBack => &[],
     };
     tables.concat()
 }
@@ -133,7 +133,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],
         ChainRequest::Chunk { .. } => &[&hints::CHUNK],
         ChainRequest::Past(_) => &[&hints::PAST],
-        ChainRequest::Prove { .. } => &[],
+        ChainRequest::Prove { .. } | ChainRequest::DialBack { .. } => &[],
     };
     tables.concat()
 }
@@ -241,11 +241,14 @@ mod tests {
     #[test]
     fn there_is_a_lie_in_every_kind_of_answer_and_each_has_a_name_of_its_own() {
         assert!(every::<ChainResponse>().len() >= 6 && every::<ChainRequest>().len() >= 13);
-        // That a proof waits for a block, its provider sees in the blocks.
-        for kind in every().into_iter().filter(|kind| !matches!(kind, ChainResponse::Waits)) {
+        // That a proof waits for a block, its provider sees in the blocks; and several are asked whether they reach it.
+        let told = |kind: &ChainResponse| matches!(kind, ChainResponse::Waits | ChainResponse::DialedBack);
+        for kind in every().into_iter().filter(|kind| !told(kind)) {
             assert!(!of(&kind).is_empty(), "{kind:?}");
         }
-        for request in every().into_iter().filter(|request| !matches!(request, ChainRequest::Prove { .. })) {
+        let asked =
+            |request: &ChainRequest| matches!(request, ChainRequest::Prove { .. } | ChainRequest::DialBack { .. });
+        for request in every().into_iter().filter(|request| !asked(request)) {
             assert!(!about(&request).is_empty(), "{request:?}");
         }
         let names: BTreeSet<&str> = all().iter().map(|lie| lie.name).collect();

@@ -86,6 +86,7 @@ impl Shared {
             chain::ChainRequest::Snapshots | chain::ChainRequest::Chunk { .. } | chain::ChainRequest::Past(_) => {
                 refuse(RefusalCode::BadRequest, "no client keeps the ledger")
             }
+            chain::ChainRequest::DialBack { .. } => refuse(RefusalCode::BadRequest, "no client announces addresses"),
             chain::ChainRequest::Draw { seed, code, .. } => match self.roster_for(&seed, code) {
                 Some(shown) => self.answer(shown),
                 None => refuse(RefusalCode::NotFound, "no such epoch"),

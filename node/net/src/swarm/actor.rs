@@ -32,7 +32,7 @@ use super::{
     circuit::{self, is_relayed},
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
-    handle::Shared,
+    handle::{Asked, Shared},
     names::{Names, Resolved, is_named},
     recorder,
     relays::{RELAYS, Relays},
@@ -164,11 +164,13 @@ impl Actor {
     fn on_tick(&mut self) {
         awake::asleep();
         self.calls.forget_abandoned();
-        for peer in self.shared.take_stale() {
+        let Asked { stale, dials_back } = self.shared.take_asked();
+        for peer in stale {
             tracing::debug!(node = identity::node_id(&peer).map(tracing::field::display), "closing stale connections");
             // Only fails when there is none.
             let _gone = self.swarm.disconnect_peer_id(peer);
         }
+        dials_back.into_iter().for_each(|asked| self.swarm.behaviour_mut().back.begin(asked));
         for peer in self.dials.peers() {
             if self.dials.is_late(peer, Instant::now()) && (self.search(peer) || self.dials.is_searched(peer)) {
                 self.dials.await_search(peer);

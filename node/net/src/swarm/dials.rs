@@ -396,7 +396,7 @@ fn closed_early(error: &DialError) -> Vec<Multiaddr> {
 }
 
 /// Each address with what happened.
-fn describe(error: &DialError) -> Vec<String> {
+pub(super) fn describe(error: &DialError) -> Vec<String> {
     match error {
         DialError::Transport(errors) => {
             errors.iter().map(|(address, error)| format!("{}: {}", plain(address), cause(error))).collect()

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future,
     sync::{Arc, Mutex},
     thread,
 };
@@ -18,13 +19,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    back::DialBack,
     calls::{Call, Caller},
     foreign::Foreign,
     memory::{Budget, Buffered},
     names::is_named,
 };
 use crate::{
-    AskError, Failure, Members,
+    AskError, DialBackError, Failure, Members,
     admission::{
         Source,
         requests::{self, WeakIntake},
@@ -57,8 +59,7 @@ pub(super) struct Shared {
     book: Mutex<BTreeMap<PeerId, Known>>,
     own: Mutex<OwnAddresses>,
     connected: Mutex<BTreeSet<NodeId>>,
-    /// Nodes whose connections are to be closed.
-    stale: Mutex<BTreeSet<PeerId>>,
+    asked: Mutex<Asked>,
     /// Memory for what connections buffer.
     pub(super) budget: Budget,
     /// Nodes of other networks that were met.
@@ -68,6 +69,15 @@ pub(super) struct Shared {
     /// Cancelled when the actor has stopped.
     pub(super) stopped: CancellationToken,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// What the actor is to do next.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Nodes whose connections are to be closed.
+    pub(super) stale: BTreeSet<PeerId>,
+    /// Nodes that are to be dialed, to see whether they can be reached.
+    pub(super) dials_back: Vec<DialBack>,
 }
 
 /// Where this node is.
@@ -108,7 +118,7 @@ impl Shared {
             book: Mutex::default(),
             own: Mutex::default(),
             connected: Mutex::default(),
-            stale: Mutex::default(),
+            asked: Mutex::default(),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
             thread: Mutex::default(),
@@ -164,9 +174,9 @@ impl Shared {
         lock(&self.own).announced.take()
     }
 
-    /// Takes the nodes whose connections are to be closed.
-    pub(super) fn take_stale(&self) -> BTreeSet<PeerId> {
-        std::mem::take(&mut lock(&self.stale))
+    /// Takes what is to be done.
+    pub(super) fn take_asked(&self) -> Asked {
+        std::mem::take(&mut lock(&self.asked))
     }
 
     pub(super) fn set_connected(&self, peer: PeerId, connected: bool) {
@@ -255,7 +265,16 @@ impl Peers for SwarmHandle {
     }
 
     fn reconnect(&self, node: NodeId) {
-        lock(&self.shared.stale).insert(identity::peer_id(&node));
+        lock(&self.shared.asked).stale.insert(identity::peer_id(&node));
+    }
+
+    fn dial_back(&self, node: NodeId, address: &str) -> BoxFuture<'static, Result<(), DialBackError>> {
+        let Some(address) = plain(node, address) else { return Box::pin(future::ready(Err(DialBackError::Elsewhere))) };
+        let (answer, answered) = oneshot::channel();
+        let asked = DialBack { peer: identity::peer_id(&node), address, answer };
+        lock(&self.shared.asked).dials_back.push(asked);
+        // The network stops where nobody answers.
+        Box::pin(async move { answered.await.unwrap_or(Err(DialBackError::Busy)) })
     }
 
     fn leave(&self) -> BoxFuture<'static, ()> {

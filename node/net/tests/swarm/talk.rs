@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, future, stream};
 use ostrakon_net::{
-    Failure, Peers,
+    DialBackError, Failure, Peers,
     swarm::{StartError, Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
@@ -46,6 +46,21 @@ async fn bulk_both_ways_over_tcp() {
 #[tokio::test]
 async fn bulk_both_ways_over_quic() {
     both_ways_over(&[QUIC]).await;
+}
+
+/// A node that asks is dialed where it is and listens, and told why it cannot be connected with at another port.
+#[tokio::test]
+async fn a_node_is_dialed_back_where_it_listens() {
+    let (node, asked) = (serve(config(1, &[TCP, QUIC])), serve(config(2, &[TCP])));
+    introduce(&node.swarm, &asked.swarm);
+    within(20, node.swarm.call(asked.id(), Protocol::Chain, head("x"))).await.unwrap();
+    let dial_back = |address: &str| within(20, asked.swarm.dial_back(node.id(), address));
+    for address in node.swarm.listening() {
+        assert_eq!(dial_back(&address).await, Ok(()), "{address}");
+    }
+    let closed = dial_back("/ip4/127.0.0.1/tcp/1").await;
+    assert!(matches!(&closed, Err(DialBackError::Failed(reason)) if reason.contains("refused")), "{closed:?}");
+    assert_eq!(dial_back("/ip4/127.0.0.2/tcp/1").await, Err(DialBackError::Elsewhere), "it is connected from .1");
 }
 
 /// As many chunks in both directions as there may be streams, on streams that are all new: more than a connection's
