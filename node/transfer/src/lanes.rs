@@ -19,7 +19,7 @@ use futures::{
     future::join_all,
     stream::{BoxStream, FuturesUnordered},
 };
-use ostrakon_net::{Peers, ask, awake, lock};
+use ostrakon_net::{AskError, Failure, Peers, ask, awake, lock};
 use ostrakon_proto::{
     id::{Amount, NodeId},
     limits,
@@ -44,7 +44,7 @@ use crate::{
 const IN_FLIGHT: usize = 4;
 /// How often each lane is checked for progress.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often a chunk is sent again when the connection breaks.
+/// How often a chunk is sent again when the connection breaks, or is too slow for it.
 const ATTEMPTS: u32 = 3;
 /// A holder that is busy for this long is given up.
 const BUSY_MAX: Duration = Duration::from_secs(limits::STALL_SECONDS);
@@ -216,6 +216,10 @@ async fn run_lane(
 async fn deliver(way: &Way, upload: Upload, piece: Piece, (shared, lane): (&SharedPace, usize)) -> Result<u64, String> {
     let bytes = piece.bytes.len();
     let begun = || lock(&shared.pace).send(lane, awake::now());
+    let may_repeat = |error: &AskError| {
+        let is_late = matches!(error.failure, Failure::Timeout(_));
+        error.is_disconnected() || (is_late && lock(&shared.pace).progresses(awake::now()))
+    };
     let sending = async {
         let (mut attempts, busy_until) = (0, awake::now() + BUSY_MAX);
         loop {
@@ -225,7 +229,7 @@ async fn deliver(way: &Way, upload: Upload, piece: Piece, (shared, lane): (&Shar
                 Ok(next) => return Ok(next),
                 // That it makes no progress while others do is noticed elsewhere.
                 Err(error) if error.is_refused_as(RefusalCode::Busy) && awake::now() < busy_until => {}
-                Err(error) if error.is_disconnected() && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if may_repeat(&error) && attempts < ATTEMPTS => attempts += 1,
                 Err(error) => return Err(error.failure.to_string()),
             }
             sleep(PAUSE).await;

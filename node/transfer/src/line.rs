@@ -1,11 +1,12 @@
 //! Bytes in flight over this process's line, in one direction, of all transfers together.
 //!
 //! A process does not know its line; it sees how fast bytes arrive. The window is what the line delivers in a second,
-//! or in two of the shortest times that a chunk took, whichever is more: less would leave the line idle, and more would
-//! only wait in buffers, where a slow line looks like a slow holder. The delivery rate is measured as BBR does it
-//! (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that arrives, the bytes of all
-//! that arrived since it was sent, by the time it took. A sample of a line that is not full may raise the rate, and not
-//! lower it. As long as the rate grows, the window grows by what arrives, as in slow start.
+//! or in two of the shortest times that a chunk took, whichever is more, but in no more than four: less would leave the
+//! line idle, and more would only wait in buffers, where a slow line looks like a slow holder. The delivery rate is
+//! measured as BBR does it (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that
+//! arrives, the bytes of all that arrived since it was sent, by the time it took. A sample of a line that is not full
+//! may raise the rate, and not lower it. As long as the rate grows, the window grows by what arrives, as in slow start,
+//! until a chunk takes so long that others must be waiting before it.
 //!
 //! A chunk that takes several times as long as a whole window should no longer counts as in flight: it may never
 //! arrive.
@@ -33,6 +34,8 @@ const GROWTH: u64 = 4;
 const MOST: u64 = 64 * 1024 * 1024;
 /// How long a window should take.
 const TIME: Duration = Duration::from_secs(1);
+/// How long it may take: of the shortest time, all may have been spent waiting behind this process's own first chunks.
+const LONG: Duration = Duration::from_secs(4);
 /// How long it is assumed to take while the rate is unknown.
 const UNKNOWN: Duration = Duration::from_secs(2);
 /// How many times as long a chunk counts as in flight.
@@ -166,8 +169,8 @@ impl State {
             (self.grown, self.is_full) = ((self.rate, self.window), false);
         }
         self.grown.1 = self.grown.1.saturating_sub(bytes);
-        self.is_full |= full && self.grown.1 == 0;
-        let nanos = TIME.max(self.shortest.saturating_mul(2)).as_nanos();
+        self.is_full |= full && (self.grown.1 == 0 || took >= LONG);
+        let nanos = self.shortest.saturating_mul(2).clamp(TIME, LONG).as_nanos();
         let carried = u64::try_from(u128::from(self.rate) * nanos / 1_000_000_000).unwrap_or(MOST);
         // Slow start: for each byte that arrived, two follow.
         let window = if self.is_full { carried } else { carried.max(self.window + bytes) };
@@ -268,6 +271,22 @@ mod tests {
             let most = made.most.load(Ordering::Relaxed);
             assert!(most <= (3 * FIRST).max(rate * 3), "{what}: {most} bytes at a time");
         }
+    }
+
+    /// Each connection has an equal part of the line, so a chunk takes as long as all that are in flight.
+    #[tokio::test(start_paused = true)]
+    async fn no_chunk_waits_long_for_others_on_a_slow_line() {
+        let (line, rate, in_flight) = (Line::default(), 250_000, AtomicU64::new(0));
+        let shared = || async {
+            let begun = Instant::now();
+            let all = in_flight.fetch_add(CHUNK as u64, Ordering::Relaxed) + CHUNK as u64;
+            sleep(Duration::from_millis(all * 1000 / rate)).await;
+            in_flight.fetch_sub(CHUNK as u64, Ordering::Relaxed);
+            begun.elapsed()
+        };
+        let took = join_all((0..60).map(|_| line.carry(CHUNK, shared(), || (), |_| true))).await;
+        assert!(took.iter().all(|took| *took < Duration::from_secs(30)), "{took:?}");
+        assert!(took[30..].iter().all(|took| *took < 2 * LONG), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use ostrakon_proto::limits;
 use tokio::time::Instant;
 
 /// Chunks that a lane may be behind, queued and in flight, before the others wait for it.
@@ -28,6 +29,8 @@ const IDLE_PART: u32 = 10;
 const STALL: Duration = Duration::from_secs(10);
 /// The same, of the only lane.
 const STALL_ALONE: Duration = Duration::from_secs(20);
+/// As long as a chunk's answer may take.
+const ANSWER: Duration = Duration::from_secs(limits::STALL_SECONDS);
 /// Neither is given up before it took so many times as long as the slowest chunk of the others.
 const STALL_FACTOR: u32 = 4;
 
@@ -46,8 +49,9 @@ pub(crate) struct Pace {
     lanes: Vec<Progress>,
     quorum: Quorum,
     begun: Instant,
-    /// Bytes that all lanes have stored.
+    /// Bytes that all lanes have stored, and when they last did.
     stored_bytes: u64,
+    stored_at: Instant,
     /// Whether all chunks were given to the lanes.
     is_last: bool,
     /// When so many lanes as are wanted had stored all of theirs.
@@ -95,6 +99,7 @@ impl Pace {
             quorum,
             begun: now,
             stored_bytes: 0,
+            stored_at: now,
             is_last: false,
             enough: None,
         }
@@ -151,7 +156,7 @@ impl Pace {
         progress.in_flight = progress.in_flight.saturating_sub(1);
         progress.stored += 1;
         progress.stored_bytes += bytes;
-        self.stored_bytes += bytes;
+        (self.stored_bytes, self.stored_at) = (self.stored_bytes + bytes, now);
         progress.silent = (progress.in_flight > 0).then_some((now, median));
         self.note_enough(now);
     }
@@ -165,6 +170,12 @@ impl Pace {
     /// Whether there are lanes enough for more to be of use.
     pub(crate) fn has_least(&self) -> bool {
         self.open() >= self.quorum.least
+    }
+
+    /// Whether any lane stores something: one whose chunk was not answered in time may only have had bad luck with a
+    /// slow line.
+    pub(crate) fn progresses(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.stored_at) < ANSWER
     }
 
     /// Why the lane is to be given up now, if it is.
@@ -326,6 +337,14 @@ mod tests {
                 pace.send(lane, now);
             }
         }
+    }
+
+    #[test]
+    fn a_late_chunk_is_sent_again_as_long_as_the_line_carries_others() {
+        let (mut pace, begun) = sending(QUORUM);
+        assert!(pace.progresses(begun + ANSWER / 2) && !pace.progresses(begun + ANSWER));
+        three_store(&mut pace, begun + seconds(50));
+        assert!(pace.progresses(begun + ANSWER) && !pace.progresses(begun + seconds(50) + ANSWER));
     }
 
     #[test]
