@@ -1,12 +1,19 @@
 //! A node with two disks, one of which is not mounted any more: the other serves and takes columns, what is missing is
-//! counted, and nothing is written under the mount point. Mounted again, everything is there.
+//! counted, and nothing is written under the mount point. Mounted again, everything is there. Then the second disk is
+//! drained and taken away, and nothing is missed.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
+    cluster::until,
     mounted::{LoopDisk, MountedNode, on_disk},
     own_node::expect_refusal,
     scenarios::Stage,
 };
+
+/// A disk with a few columns is drained within this.
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
     on_disk(scenario)
@@ -44,5 +51,21 @@ fn scenario(mut node: MountedNode<'_>, first: LoopDisk) -> Result<String> {
     node.expect_missing(0)?;
     node.expect_served(&stored.iter().collect::<Vec<_>>())?;
     second.expect_nothing_under()?;
-    Ok(format!("without a disk {lost} columns were missed, {on_first} were served, and one more was taken"))
+
+    let id = node.status()?.space.volumes[1].id.clone();
+    node.stop(&[&first, &second])?;
+    node.operate(&[&first, &second], &["volume", "drain", &id])?.expect_code(0)?;
+    node.start(&[&first, &second])?;
+    let left = || node.status().map(|status| status.space.volumes[1].columns);
+    until("the second disk is drained", LIMIT, || Ok(left()? == 0))?;
+    node.expect_volumes(&["open", "draining"])?;
+    node.stop(&[&first, &second])?;
+    node.operate(&[&first, &second], &["volume", "remove", &id])?.expect_code(0)?;
+    node.start(&[&first])?;
+    node.expect_missing(0)?;
+    node.expect_served(&stored.iter().collect::<Vec<_>>())?;
+    Ok(format!(
+        "without a disk {lost} columns were missed, {on_first} were served, and one more was taken; drained and taken \
+         away, none was"
+    ))
 }

@@ -27,7 +27,24 @@ pub(super) enum VolumeCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take a volume off the list, as when its disk is lost; what is on it is not deleted, and `add` lists it again
+    /// Move all columns of a volume to the others while the node runs, before its disk is taken away
+    #[command(after_help = "Example, with the node stopped; `ls` shows how many columns are left:
+  ostrakon-node volume drain --dir DIR ID
+  ostrakon-node run --dir DIR
+then, once it is empty, with the node stopped again:
+  ostrakon-node volume remove --dir DIR ID")]
+    Drain {
+        #[command(flatten)]
+        data_dir: DataDir,
+        /// The volume, as `ls` prints it
+        #[arg(value_name = "ID")]
+        id: VolumeId,
+        /// Use the volume again instead, with what is still on it
+        #[arg(long)]
+        cancel: bool,
+    },
+    /// Take a volume off the list, when it is empty or its disk is lost; what is on it is not deleted, and `add` lists
+    /// it again
     Remove {
         #[command(flatten)]
         data_dir: DataDir,
@@ -52,6 +69,11 @@ pub(super) fn perform(command: VolumeCommand) -> anyhow::Result<()> {
             let _lock = run::lock(&dir)?;
             let ListedVolume { id, .. } = VolumeList::add(&dir, &path, node_key(&dir)?.public())?;
             say(&format!("{:#}\n", json!({ "volume": id, "path": path })))
+        }
+        VolumeCommand::Drain { data_dir: DataDir { dir }, id, cancel } => {
+            let _lock = run::lock(&dir)?;
+            let changed = VolumeList::drain(&dir, id, !cancel)?;
+            say(&format!("{:#}\n", json!({ "volume": id, "path": changed.place(&dir), "draining": changed.draining })))
         }
         VolumeCommand::Remove { data_dir: DataDir { dir }, id } => {
             let _lock = run::lock(&dir)?;

@@ -39,6 +39,9 @@ pub struct ListedVolume {
     pub id: VolumeId,
     /// Its directory, relative to the data directory.
     pub path: PathBuf,
+    /// Whether it takes nothing new, and what is on it is moved to the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 /// Why a volume is not used.
@@ -124,6 +127,12 @@ pub enum VolumeListError {
         path: PathBuf,
         /// The data directory, or another volume.
         other: PathBuf,
+    },
+    /// Nothing can be moved anywhere.
+    #[error("volume {id} is the only one that takes columns: add another one first, or drain the node instead")]
+    OnlyOne {
+        /// The volume.
+        id: VolumeId,
     },
     /// There is no such volume.
     #[error("volume {id} is not on the list; `ostrakon-node volume ls` shows it")]
@@ -215,6 +224,23 @@ impl VolumeList {
         Ok(removed)
     }
 
+    /// Has the node move what is on a volume to the others of `dir` from its next start on, or, with `draining` false,
+    /// use the volume again.
+    ///
+    /// # Errors
+    /// [`VolumeListError`] when it is not on the list, no other one takes columns, or that cannot be written.
+    pub fn drain(dir: &Path, id: VolumeId, draining: bool) -> Result<ListedVolume, VolumeListError> {
+        let mut list = Self::read(dir)?.unwrap_or_default();
+        if draining && !list.volumes.iter().any(|volume| volume.id != id && !volume.draining) {
+            return Err(VolumeListError::OnlyOne { id });
+        }
+        let found = list.volumes.iter_mut().find(|volume| volume.id == id).ok_or(VolumeListError::Unlisted { id })?;
+        found.draining = draining;
+        let changed = found.clone();
+        list.write(dir)?;
+        Ok(changed)
+    }
+
     /// Fails unless a directory may become a volume: another disk than all others, and nothing on it.
     fn check_new(&self, dir: &Path, path: &Path, node: &NodeId) -> Result<(), VolumeListError> {
         let disk = |path: &Path| {
@@ -248,7 +274,7 @@ impl VolumeList {
         if self.volumes.iter().any(|volume| volume.id == id) {
             return Err(VolumeListError::Listed { id });
         }
-        let listed = ListedVolume { id, path: path.to_owned() };
+        let listed = ListedVolume { id, path: path.to_owned(), draining: false };
         self.volumes.push(listed.clone());
         self.write(dir)?;
         Ok(listed)

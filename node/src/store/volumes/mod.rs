@@ -11,7 +11,7 @@
 use std::{
     fmt::{self, Display},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
     thread,
 };
 
@@ -31,6 +31,7 @@ use super::{
     StoredPlace, Usage,
 };
 
+mod drain;
 mod identity;
 mod list;
 #[cfg(test)]
@@ -55,6 +56,8 @@ struct Volume {
     path: PathBuf,
     /// Nothing until it has been opened.
     disk: OnceLock<Result<Disk, VolumeProblem>>,
+    /// The last place that was moved off it, or tried, while it is drained.
+    walked: Mutex<Option<PlaceKey>>,
 }
 
 /// What a volume does.
@@ -65,6 +68,8 @@ pub enum VolumeState {
     Opening,
     /// It serves columns, and takes new ones.
     Open,
+    /// It serves columns, which are moved to other volumes.
+    Draining,
     /// It serves columns; nothing is written to it until the node is restarted.
     ReadOnly,
     /// Its disk is not mounted.
@@ -78,6 +83,7 @@ impl Display for VolumeState {
         f.write_str(match self {
             Self::Opening => "opening",
             Self::Open => "open",
+            Self::Draining => "draining",
             Self::ReadOnly => "read-only",
             Self::Missing => "missing",
             Self::Failed => "failed",
@@ -115,13 +121,18 @@ impl VolumeProblem {
 }
 
 impl ListedVolume {
+    /// What it does when nothing is wrong with it.
+    fn usual_state(&self) -> VolumeState {
+        if self.draining { VolumeState::Draining } else { VolumeState::Open }
+    }
+
     /// The volume while no node runs in `dir`, as far as that shows without opening it.
     pub fn status(&self, dir: &Path, node: &NodeId) -> VolumeStatus {
         let problem = self.find(dir, node).err();
         VolumeStatus {
             id: self.id,
             path: self.place(dir),
-            state: problem.as_ref().map_or(VolumeState::Open, VolumeProblem::state),
+            state: problem.as_ref().map_or(self.usual_state(), VolumeProblem::state),
             problem: problem.map(|problem| problem.to_string()),
             columns: 0,
             used_bytes: 0,
@@ -135,18 +146,30 @@ impl Volume {
         let (state, problem) = match self.disk.get() {
             None => (VolumeState::Opening, Some(StoreError::Opening.to_string())),
             Some(Ok(disk)) => match disk.writable() {
-                Ok(()) => (VolumeState::Open, None),
+                Ok(()) => (self.listed.usual_state(), self.when_drained(disk)),
                 Err(error @ StoreError::Gone { .. }) => (VolumeState::Missing, Some(error.to_string())),
                 Err(error) => (VolumeState::ReadOnly, Some(error.to_string())),
             },
             Some(Err(problem)) => (problem.state(), Some(problem.to_string())),
         };
-        let Usage { columns, used_bytes, free_bytes, .. } = self.opened().map(Disk::usage).unwrap_or_default();
+        let Usage { columns, used_bytes, free_bytes, .. } = self.usage();
         VolumeStatus { id: self.listed.id, path: self.path.clone(), state, problem, columns, used_bytes, free_bytes }
     }
 
     fn opened(&self) -> Option<&Disk> {
         self.disk.get()?.as_ref().ok()
+    }
+
+    /// What to do once it is drained.
+    fn when_drained(&self, disk: &Disk) -> Option<String> {
+        let is_drained = self.listed.draining && disk.usage().columns == 0;
+        is_drained.then(|| format!("it is empty: stop the node, then ostrakon-node volume remove {}", self.listed.id))
+    }
+
+    fn usage(&self) -> Usage {
+        let usage = self.opened().map(Disk::usage).unwrap_or_default();
+        // What takes nothing has no space free for it.
+        if self.listed.draining { Usage { free_bytes: 0, ..usage } } else { usage }
     }
 }
 
@@ -170,7 +193,10 @@ impl Volumes {
         let list = VolumeList::of_node(dir, *node)?;
         let count = u64::try_from(list.volumes.len()).expect("a file's lines").max(1);
         let config = DiskConfig { held_bytes: config.held_bytes / count, ..config };
-        let volume = |listed: ListedVolume| Volume { path: listed.place(dir), listed, disk: OnceLock::new() };
+        let volume = |listed: ListedVolume| {
+            let (path, disk, walked) = (listed.place(dir), OnceLock::new(), Mutex::default());
+            Volume { listed, path, disk, walked }
+        };
         let volumes = list.volumes.into_iter().map(volume).collect();
         Ok(Self { volumes, dir: dir.to_owned(), node: *node, config, around: around.clone() })
     }
@@ -259,11 +285,7 @@ impl Columns for Volumes {
     fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError> {
         // It may be stored already, where that is not known yet.
         self.all_opened()?;
-        let roomiest = || {
-            let open = self.disks().filter(|disk| disk.writable().is_ok());
-            open.max_by_key(|disk| disk.usage().free_bytes)
-        };
-        self.of_upload(&upload).or_else(roomiest).ok_or(StoreError::NoVolume)?.begin(upload, reserve)
+        self.of_upload(&upload).or_else(|| self.roomiest()).ok_or(StoreError::NoVolume)?.begin(upload, reserve)
     }
 
     fn write(&self, upload: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError> {
@@ -332,7 +354,7 @@ impl Columns for Volumes {
     }
 
     fn compact(&self) -> bool {
-        self.disks().fold(false, |more, disk| more | disk.compact())
+        self.disks().fold(self.drain_some(), |more, disk| more | disk.compact())
     }
 
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {
@@ -345,6 +367,6 @@ impl Columns for Volumes {
     }
 
     fn usage(&self) -> Usage {
-        self.disks().map(Disk::usage).fold(Usage::default(), Usage::plus)
+        self.volumes.iter().map(Volume::usage).fold(Usage::default(), Usage::plus)
     }
 }

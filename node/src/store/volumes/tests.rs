@@ -188,3 +188,73 @@ fn a_volume_whose_disk_fails_fails_alone() {
     samples.iter().for_each(|sample| sample.read(&store, 16_384).expect("readable"));
     assert_eq!(store.usage().free_bytes, 1 << 30, "what cannot be written is not free");
 }
+
+/// A node with two volumes that moves what is on the one with this sample to the other; that one, and the other.
+fn draining(dir: &Path, sample: &Sample) -> (usize, usize) {
+    let store = open(dir);
+    let has = |volume: &usize| store.volumes[*volume].opened().expect("open").column(&sample.place.column);
+    let from = (0..2).find(|volume| has(volume).expect("readable").is_some()).expect("stored");
+    let ids: Vec<VolumeId> = store.status().iter().map(|volume| volume.id).collect();
+    drop(store);
+    VolumeList::drain(dir, ids[from], true).expect("the other takes columns");
+    let both = VolumeList::drain(dir, ids[1 - from], true);
+    assert!(matches!(both, Err(VolumeListError::OnlyOne { .. })), "{both:?}");
+    (from, 1 - from)
+}
+
+#[test]
+fn a_volume_is_drained_and_nothing_is_lost_or_changed() {
+    let samples = samples();
+    let dir = two_volumes(&samples);
+    let dir = dir.path();
+    let (from, _) = draining(dir, &samples[5]);
+    let store = open(dir);
+    assert_eq!((states(&store)[from], store.status()[from].free_bytes), (VolumeState::Draining, 0));
+    for (sample, since) in samples.iter().zip(0..) {
+        let state = if since < 3 { PlaceState::Committed } else { PlaceState::Trash { since: Epoch(since) } };
+        store.set_state(&sample.place.key(), state).expect("known");
+    }
+    let (places, columns) = (store.places(None, usize::MAX).expect("readable"), store.status()[from].columns);
+    Sample::new(20, 4096).put(&store).expect("stored on the other");
+    assert_eq!(store.status()[from].columns, columns);
+    Sample::new(20, 4096).purge(&store).expect("purged");
+
+    while store.compact() {}
+    let drained = &store.status()[from];
+    assert_eq!((drained.columns, drained.used_bytes), (0, 0));
+    assert!(drained.problem.as_ref().is_some_and(|next| next.contains("volume remove")), "{drained:?}");
+    assert_eq!(store.places(None, usize::MAX).expect("readable"), places);
+    drop(store);
+    VolumeList::remove(dir, open(dir).status()[from].id).expect("removed");
+    let store = open(dir);
+    samples.iter().for_each(|sample| sample.assert_stored(&store));
+}
+
+#[test]
+fn what_fits_nowhere_or_is_damaged_stays_on_the_volume() {
+    let samples = samples();
+    let dir = two_volumes(&samples);
+    let dir = dir.path();
+    let (from, to) = draining(dir, &samples[5]);
+    let store = open(dir);
+    let (first, last) = (store.volumes[to].opened().expect("open"), store.volumes[from].opened().expect("open"));
+    let columns = store.status()[from].columns;
+    first.set_free(0);
+    assert!(!store.compact(), "there is no sense in trying more");
+    assert_eq!(store.status()[from].columns, columns);
+
+    first.set_free(1 << 30);
+    let damaged = samples[5].place;
+    let file = last.file_of(&damaged.column);
+    let bytes = fs::read(&file).expect("readable");
+    fs::write(&file, [&bytes[..8192], &[!bytes[8192]], &bytes[8193..]].concat()).expect("written");
+    while store.compact() {}
+    assert_eq!(store.status()[from].columns, 1);
+    assert!(store.column(&damaged.column).expect("readable").is_some_and(|column| column.damaged));
+    samples[..5].iter().for_each(|sample| sample.assert_stored(&store));
+    fs::write(&file, bytes).expect("written");
+    store.scrub_column(&damaged.column).expect("whole again");
+    while store.compact() {}
+    samples.iter().for_each(|sample| sample.assert_stored(&store));
+    assert_eq!(store.status()[from].columns, 0);
+}

@@ -6,7 +6,9 @@ mod faults;
 mod model;
 mod packs;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use ostrakon_proto::id::ColumnId;
 
 use super::{Disk, DiskConfig, OpenError};
 
@@ -22,6 +24,11 @@ impl Disk {
     /// Fault: every sync fails from now on.
     pub(in crate::store) fn fail_syncs(&self) {
         self.volume.faults.syncs.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// The file of a large column.
+    pub(in crate::store) fn file_of(&self, column: &ColumnId) -> PathBuf {
+        super::files::path_of(&self.volume, column)
     }
 }
 
