@@ -6,6 +6,7 @@ mod add_messages;
 mod all_or_nothing;
 mod both_ip_versions;
 mod cat_into_head;
+mod closed_port;
 mod dns_names;
 mod exposed_key;
 mod get_destination_first;
@@ -61,6 +62,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("all_or_nothing", all_or_nothing::run),
     scenario("both_ip_versions", both_ip_versions::run),
     scenario("cat_into_head", cat_into_head::run),
+    scenario("closed_port", closed_port::run),
     scenario("dns_names", dns_names::run),
     scenario("exposed_key", exposed_key::run),
     scenario("get_destination_first", get_destination_first::run),

@@ -93,6 +93,9 @@ pub struct NodeStatus {
     pub node: NodeId,
     /// The addresses it listens on.
     pub listening: Vec<String>,
+    /// Whether others could connect with it.
+    #[serde(default)]
+    pub reached: Vec<Reached>,
     /// Whether it runs.
     pub running: bool,
     /// Height of its last block.
@@ -112,6 +115,19 @@ pub struct NodeStatus {
     pub space: Space,
     /// What its next block waits for, when that takes long.
     pub waiting_for: Option<WaitingFor>,
+}
+
+/// Whether others could connect with a node at an address.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Reached {
+    /// The address.
+    pub address: String,
+    /// Nodes that tried.
+    pub asked: usize,
+    /// Those that could.
+    pub reached: usize,
+    /// Why one could not.
+    pub problem: Option<String>,
 }
 
 /// What a node stores and may store, in bytes.

@@ -74,6 +74,7 @@ pub(crate) fn run() -> Result<String> {
     let moved = router.place("ben-new")?;
     moves(&world, &mut operators[1], moved)?;
     operators.push(late);
+    operators.iter().try_for_each(|operator| reached(&world, operator))?;
     let [direct, relayed] = survives(&world, &mut operators, &home, &router)?;
     Ok(format!(
         "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late \
@@ -156,6 +157,20 @@ fn moves(world: &World, operator: &mut Operator, to: Site) -> Result<()> {
         let listed: Value = world.client(&["ledger", "validators"])?.json()?;
         Ok(listed["validators"].to_string().contains(&new))
     })
+}
+
+/// Others that a node asks can connect with it at each of its addresses.
+fn reached(world: &World, operator: &Operator) -> Result<()> {
+    let mut found = Value::Null;
+    let all = until("others reach it", LIMIT, || {
+        found = operator.status(world)?.context("it runs")?["reached"].take();
+        let is_reached = |address: &String| {
+            let of_it = found.as_array()?.iter().find(|one| one["address"] == address.as_str())?;
+            of_it["reached"].as_u64().filter(|nodes| *nodes > 0)
+        };
+        Ok(operator.addresses.iter().all(|address| is_reached(address).is_some()))
+    });
+    all.with_context(|| format!("{} at {:?}: {found}", operator.name, operator.addresses))
 }
 
 /// With a file on all eight, any four are enough: the three that are left need the one behind NAT. How many bytes it

@@ -176,7 +176,7 @@ fn advise(dir: &Path, config: &Config, (node, owner): (NodeId, AccountId)) -> an
             writeln!(
                 words,
                 "check the address, and that a router or firewall lets it through to this machine; some routers hide \
-                 it from this machine only, so try it from another one while the node runs"
+                 it from this machine only, and once the node runs, `ostrakon-node status` says whether others reach it"
             )?;
         }
     }

@@ -50,6 +50,7 @@ use super::{
     earnings,
     live::LiveConfig,
     notify::ServiceManager,
+    reached,
     scrapes::ScrapeServer,
     status::{self, Reporter},
 };
@@ -302,6 +303,7 @@ async fn until_stopped(
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());
     let mut journal = pin!(earnings::keep(dir, (&chain, own), &workers));
+    let mut reaching = pin!(reached::keep(&swarm, (&chain, own), reporter.reached()));
     let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();
@@ -328,6 +330,7 @@ async fn until_stopped(
             }
             () = &mut reporting => break Ok(()),
             () = &mut journal => break Ok(()),
+            () = &mut reaching => break Ok(()),
         }
     };
     if !matches!(outcome, Err(NodeError::Sync(SyncError::Restored))) {

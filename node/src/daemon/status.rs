@@ -29,7 +29,7 @@ use ostrakon_proto::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::say;
+use super::{reached::ReachedStatus, say};
 
 /// Faults that are printed for people: the newest.
 const FAULTS: usize = 5;
@@ -72,6 +72,8 @@ struct NetworkStatus {
     listening: Vec<String>,
     /// The number of nodes it is connected to.
     peers: usize,
+    /// Whether other nodes, when they were asked, could connect with it at the addresses that the ledger has.
+    reached: Vec<ReachedStatus>,
     /// The addresses through relays that serve it.
     relays: Vec<String>,
     /// Bytes of requests and answers that went directly, since the process began.
@@ -218,6 +220,7 @@ pub(super) struct Reporter {
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
     audit: watch::Receiver<Option<AuditStatus>>,
+    reached: watch::Sender<Vec<ReachedStatus>>,
     vote_key: OnceLock<VoteKey>,
 }
 
@@ -231,12 +234,17 @@ impl Reporter {
         let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
         let path = status_path(dir);
         let audit = node.audit();
-        let vote_key = OnceLock::new();
-        Self { path, identity, chain, swarm, traffic, offers, standing, missing, audit, vote_key }
+        let (reached, vote_key) = (watch::Sender::default(), OnceLock::new());
+        Self { path, identity, chain, swarm, traffic, offers, standing, missing, audit, reached, vote_key }
     }
 
     pub(super) fn node(&self) -> NodeId {
         self.identity.node
+    }
+
+    /// Where it is told whether others reach the node.
+    pub(super) fn reached(&self) -> watch::Sender<Vec<ReachedStatus>> {
+        self.reached.clone()
     }
 
     /// The node votes with this key.
@@ -281,7 +289,8 @@ impl Reporter {
         let [direct_bytes, relayed_bytes] = self.traffic.totals();
         let (listening, relays) = (self.swarm.listening(), self.swarm.relayed());
         let peers = self.swarm.connected().len();
-        let network = NetworkStatus { listening, peers, relays, direct_bytes, relayed_bytes };
+        let reached = self.reached.borrow().clone();
+        let network = NetworkStatus { listening, peers, reached, relays, direct_bytes, relayed_bytes };
         let (synced, waiting_for) = (self.chain.is_synced(), self.chain.waiting_for());
         Status {
             pid: std::process::id(),
@@ -436,12 +445,13 @@ fn as_lines(status: &Status, running: bool) -> String {
 }
 
 impl NetworkStatus {
-    /// Its paths; nothing for a node that has nothing to do with relays.
+    /// Where it is reached, and its paths, where it has to do with relays.
     fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { relays, direct_bytes, relayed_bytes, .. } = self;
+        let Self { reached, relays, direct_bytes, relayed_bytes, .. } = self;
+        let reached = reached.iter().filter(|status| status.asked > 0).map(ReachedStatus::line);
         let relays_line = (!relays.is_empty()).then(|| format!("relays    {}", relays.join(" ")));
         let paths = format!("traffic   {direct_bytes} bytes directly, {relayed_bytes} through relays");
-        relays_line.into_iter().chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))
+        reached.chain(relays_line).chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))
     }
 }
 
