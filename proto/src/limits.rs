@@ -85,8 +85,10 @@ pub const VALID_BLOCKS: u64 = 86_400;
 pub const ENDING_SLOTS: usize = 8_192;
 /// Silent providers that one block judges at most: bounded work.
 pub const JUDGED: usize = 256;
-/// Slots of silent providers that one block writes off at most: bounded work.
+/// Slots of silent providers after which one block writes off no more commitments: bounded work.
 pub const SWEPT_SLOTS: usize = 256;
+/// Tickets that one block looks at for slots of silent providers, at most: each may have 255 slots.
+pub const SWEPT_TICKETS: usize = 64;
 /// Commitments of which one block has providers pay for what they lost, at most: bounded work.
 pub const FORFEITS: usize = 256;
 /// Slots that have left inventories, and are forgotten in one block at most: as many as it ends.

@@ -12,6 +12,7 @@ use ostrakon_proto::{
     ledger::{
         CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Pending,
         Proposer, Rules, execute, propose,
+        repair::TicketPlace,
         state::{
             Bonded, Charter, CommitmentId, Domain, Fault, FaultReason, Key, Membership, NameRecord, Proposal,
             ProposalOutcome, ProposedChange, Record, Renewal, Upgrade,
@@ -148,6 +149,9 @@ fn faults_of_providers() {
     assert_eq!(hex::encode(audit::silence(&[7; 32], &node, 5)), SILENCE);
     let commitment = CommitmentId { object: ObjectId::new([1; 32]), extent: 2, owner: AccountId::new([4; 32]) };
     assert_eq!(hex::encode(Fault::lost_column(&commitment, 6, epoch)), LOST_COLUMN);
+    assert_eq!(hex::encode(Key::Sweep.to_bytes()), KEY_SWEEP);
+    let place = TicketPlace { spare: 3, commitment };
+    assert_eq!(hex::encode(codec::encode(&Record::Sweep(place))), SWEEP);
 }
 
 #[test]
@@ -394,6 +398,9 @@ const KEY_FAULT: &str = "1500000000000000090303030303030303030303030303030303030
 const FAULT: &str = "12050000000000000002000000000101010101010101010101010101010101010101010101010101010101010101040202020202020202020202020202020202020202020202020202020202020202";
 const SILENCE: &str = "63c837131915906858cb2d999f1feedd422b9ab77b782ccab64e63879eb0fb27";
 const LOST_COLUMN: &str = "529a3e96e1ec6393ff3600e9e39b6a43a7a4056e545bf4463fb83580ba7d7637";
+const KEY_SWEEP: &str = "16";
+const SWEEP: &str = "1303010101010101010101010101010101010101010101010101010101010101010102000000\
+    0404040404040404040404040404040404040404040404040404040404040404";
 const MAINTAIN: &str =
     "18ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c09000000000000000400000000000000";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";

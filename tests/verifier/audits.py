@@ -71,6 +71,8 @@ class Audits:
         self.maintenance = {}
         # Those to which nobody is offered any more, and those that leave.
         self.suspended, self.draining = set(), set()
+        # Whether a provider was written off since the ledger looked for what it stores.
+        self.is_sweep_due = False
         # What there is against a provider, by epoch and provider.
         self.faults = {}
 
@@ -118,6 +120,7 @@ class Audits:
             self.suspended.add(provider)
             yield SUSPENDED
         if provider in self.written_off and not was_written_off:
+            self.is_sweep_due = True
             yield WRITTEN_OFF
 
     def maintain(self, provider, start, count, epoch):
@@ -133,14 +136,14 @@ class Audits:
         self.silent_since.pop(provider, None)
         self.written_off.discard(provider)
 
-    def lost(self, most):
-        """What those that are written off still store, and whether they missed more than is excused."""
-        found = []
-        for provider in sorted(self.written_off):
-            is_at_fault = self.missed[provider] >= self.params.audits.suspend_after
-            live = [held for _, held in sorted(self.slots[provider].items()) if held.left is None]
-            found += [(held, is_at_fault) for held in live]
-        return found[:most]
+    def doomed(self):
+        """What those that are written off still store, one after the other."""
+        slots = (held for provider in sorted(self.written_off) for _, held in sorted(self.slots[provider].items()))
+        return [held for held in slots if held.left is None]
+
+    def is_at_fault(self, provider):
+        """Whether it missed more than is excused."""
+        return self.missed[provider] >= self.params.audits.suspend_after
 
     def frozen(self, provider, epoch):
         """Its inventory when the epoch began, in order."""

@@ -14,8 +14,10 @@ from formats import encode
 GIB = 1 << 30
 LIVE, MISSING, LOST, REPORTED, _ = range(5)
 REPAIR_DRAW = (1 << 32) - 1
-SWEPT, FORFEITS = 256, 256
+SWEPT, SWEPT_TICKETS, FORFEITS = 256, 64, 256
 OWNER_PERCENT = 60
+# Columns to spare, and the place of a commitment.
+FIRST_TICKET = 0, (bytes(32), 0, bytes(32))
 
 
 def per_epoch(size, price):
@@ -38,6 +40,8 @@ class Commitments:
         self.lasting, self.burnt = {}, 0
         # How many slots were lost, and how many repaired.
         self.lost = self.repairs = 0
+        # The ticket from which on commitments are looked at for slots of providers that are written off.
+        self.sweep = None
         # The price of each provider in the rosters so far.
         self.asks = {}
 
@@ -128,10 +132,7 @@ class Commitments:
             self._close(self.lasting[place], epoch)
         for _, place in sorted((one.end, one.place) for one in self.lasting.values() if one.end <= epoch):
             self._close(self.lasting[place], epoch)
-        for held, is_at_fault in self.audits.lost(SWEPT):
-            one = self.lasting[held.place]
-            self._lose(one, held.index, LOST if is_at_fault else REPORTED, epoch)
-            self._review(one, epoch)
+        self._sweep(epoch)
         last = epoch - self.params.repair.forfeit_epochs
         unpaid = {one.place: min(self._unpaid(one), default=epoch) for one in self.lasting.values()}
         due = sorted((since, place) for place, since in unpaid.items() if since <= last)
@@ -141,6 +142,43 @@ class Commitments:
             for index, slot in enumerate(one.slots):
                 if self._is_due(slot, last):
                     self._forfeit(one, index, epoch)
+
+    def _sweep(self, epoch):
+        """Writes off what silent providers store: first of what has a ticket, in the order of tickets."""
+        if self.audits.is_sweep_due:
+            self.sweep, self.audits.is_sweep_due = FIRST_TICKET, False
+        doomed, space = self.audits.doomed(), SWEPT
+        if not doomed:
+            return
+        if self.sweep is not None:
+            tickets = sorted((max(0, self._live(one) - one.code.k), one.place)
+                             for one in self.lasting.values() if one.ticket is not None)
+            tickets = [ticket for ticket in tickets if ticket >= self.sweep]
+            self.sweep = None
+            for looked_at, ticket in enumerate(tickets):
+                if space <= 0 or looked_at == SWEPT_TICKETS:
+                    self.sweep = ticket
+                    break
+                space -= self._write_off(self.lasting[ticket[1]], epoch)
+        for held in doomed:
+            if space <= 0:
+                break
+            space -= self._write_off(self.lasting[held.place], epoch)
+
+    def _write_off(self, one, epoch):
+        """A commitment loses what it has on providers that are written off; out comes how much that is."""
+        lost = [index for index, slot in enumerate(one.slots)
+                if slot.state == LIVE and slot.provider in self.audits.written_off]
+        for index in lost:
+            is_at_fault = self.audits.is_at_fault(one.slots[index].provider)
+            self._lose(one, index, LOST if is_at_fault else REPORTED, epoch)
+        if lost:
+            self._review(one, epoch)
+        return len(lost)
+
+    @staticmethod
+    def _live(one):
+        return sum(slot.state == LIVE for slot in one.slots)
 
     @staticmethod
     def _unreadable_since(one, epoch):

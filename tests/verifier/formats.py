@@ -98,6 +98,7 @@ record = enum
   16 doubts         doubts: vec (index: u8 | rebuilder: key | column: id)
   17 renewal        renewal
   18 fault          unproven: u64 | reasons: map u8 hash
+  19 sweep          spare: u8 | key: commitment_key
 draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
   | excused: u64

@@ -12,7 +12,7 @@ from roster import DIMENSIONS, classes, tag, tree_of
 
 # Tags of keys.
 RUNNING, PARAMS, ACCOUNT, PROVIDER, VALIDATOR, OBJECT, COMMITMENT, EPOCH, NAME = range(9)
-PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED, FAULT = 10, 11, 15, 16, 18, 21
+PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED, FAULT, SWEEP = 10, 11, 15, 16, 18, 21, 22
 # Epochs for which a fault is kept.
 KEPT = 64
 
@@ -154,6 +154,7 @@ class State:
         used = {key: record.used for key, record in self.of(INFRASTRUCTURE).items()}
         require(all(record.tag == key for key, record in self.of(INFRASTRUCTURE).items()), "a tag is another")
         self._departed()
+        self._sweep()
         require(used == dict(self.stored), "an infrastructure stores another number of bytes")
         self._objects(found)
 
@@ -179,6 +180,11 @@ class State:
             place = (key[8:40], int.from_bytes(key[40:44], "big"), key[44:])
             found[place] = sorted((one.index, one.provider, one.column, one.column_len, one.since) for one in record.slots)
         require(found == self.chain.audits.departed(self.chain.clock.epoch), "other slots have left")
+
+    def _sweep(self):
+        """From which ticket on commitments are looked at for what was written off."""
+        found = [(one.spare, tuple(vars(one.key).values())) for one in self.of(SWEEP).values()]
+        require(found == [one for one in [self.chain.commitments.sweep] if one], "the sweep is at another ticket")
 
     def _objects(self, commitments):
         """The owners that are listed with each object."""

@@ -63,7 +63,7 @@ use rosters::{RecentRosters, TwoRosters};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";

@@ -15,6 +15,7 @@ use crate::{
     id::{Epoch, NodeId},
     ledger::{
         draft::Draft,
+        losses,
         state::{
             Bonded, EpochAudit, EpochClock, EpochRecord, Fault, FaultReason, Key, Provider, ProviderStatus, Record,
             Records, outside,
@@ -60,6 +61,9 @@ pub(super) fn settle(draft: &mut Draft<'_>, provider: &mut Provider) {
     let (status, written_off) = stood;
     let suspended = (provider.status != status).then_some(FaultReason::Suspended);
     let written_off = (provider.audited.written_off && !written_off).then_some(FaultReason::WrittenOff);
+    if written_off.is_some() {
+        losses::begin_sweep(draft);
+    }
     record_silence(draft, provider, (first, last), suspended.into_iter().chain(written_off));
 }
 

@@ -26,6 +26,17 @@ pub struct TicketPlace {
 impl TicketPlace {
     /// The first place there is.
     pub const FIRST: Self = Self { spare: 0, commitment: CommitmentId::first_of(ObjectId::LEAST) };
+
+    /// Up to `limit` places of tickets from this one on.
+    pub fn and_after(self, records: &dyn Records, limit: usize) -> Vec<Self> {
+        let first = Key::Ticket(self.spare, self.commitment);
+        let last = Key::Ticket(u8::MAX, CommitmentId::last_of(ObjectId::GREATEST));
+        let place = |(key, _)| match key {
+            Key::Ticket(spare, commitment) => Some(Self { spare, commitment }),
+            _ => None,
+        };
+        records.scan(&first, &last, limit).into_iter().filter_map(place).collect()
+    }
 }
 
 /// A commitment that is to be repaired.
@@ -82,8 +93,6 @@ impl ListedTicket {
 /// As many tickets from a place on, at most; each costs a draw.
 pub fn tickets(records: &dyn Records, from: TicketPlace, limit: usize) -> Vec<ListedTicket> {
     let params = records.params();
-    let first = Key::Ticket(from.spare, from.commitment);
-    let last = Key::Ticket(u8::MAX, CommitmentId::last_of(ObjectId::GREATEST));
     let ticket = |commitment: Commitment| {
         let turn = assignment(records, &params, &commitment, Hands::Rebuilder).map(|assignment| RepairTurn {
             rebuilder: assignment.rebuilder,
@@ -91,9 +100,8 @@ pub fn tickets(records: &dyn Records, from: TicketPlace, limit: usize) -> Vec<Li
         });
         Some(ListedTicket { turn: Some(turn), ..ListedTicket::of(&commitment)? })
     };
-    let marked = records.scan(&first, &last, limit).into_iter();
-    let ids = marked.filter_map(|(key, _)| if let Key::Ticket(_, id) = key { Some(id) } else { None });
-    ids.filter_map(|id| records.commitment(&id).and_then(ticket)).collect()
+    let places = from.and_after(records, limit).into_iter();
+    places.filter_map(|place| records.commitment(&place.commitment).and_then(ticket)).collect()
 }
 
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub enum Key {
     Renewal(CommitmentId),
     /// What there is against a provider of an epoch.
     Fault(Epoch, NodeId),
+    /// Where the tickets continue that are looked at for columns of providers that were written off: one record, until
+    /// all were looked at.
+    Sweep,
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
@@ -121,6 +124,7 @@ impl Key {
             Self::Doubts(_) => 19,
             Self::Renewal(_) => 20,
             Self::Fault(..) => 21,
+            Self::Sweep => 22,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
             Self::Unproven(..) => 66,
@@ -145,7 +149,7 @@ impl Key {
         let mut bytes = Vec::with_capacity(KEY_MAX);
         bytes.push(self.tag());
         match self {
-            Self::Running | Self::Params | Self::Charter => {}
+            Self::Running | Self::Params | Self::Charter | Self::Sweep => {}
             Self::Account(id) => bytes.extend(id.bytes()),
             Self::Provider(id) | Self::WrittenOff(id) => bytes.extend(id.bytes()),
             Self::Validator(id) | Self::FormerValidator(id) => bytes.extend(id.bytes()),
@@ -230,6 +234,7 @@ impl Key {
             19 => Self::Doubts(take_commitment(&mut rest)?),
             20 => Self::Renewal(take_commitment(&mut rest)?),
             21 => Self::Fault(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
+            22 => Self::Sweep,
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             66 => Self::Unproven(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
@@ -340,6 +345,7 @@ mod tests {
             Key::Renewal(commitment(9, 9, 9)),
             Key::Fault(Epoch(1), NodeId::new([9; 32])),
             Key::Fault(Epoch(256), NodeId::new([1; 32])),
+            Key::Sweep,
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
             Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),

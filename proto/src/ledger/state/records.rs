@@ -2,7 +2,7 @@
 
 use crate::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::{history::Peaks, load::FeeFactor, roster::Rosters, tree::Nodes, vote::ValidatorSet},
+    ledger::{history::Peaks, load::FeeFactor, repair::TicketPlace, roster::Rosters, tree::Nodes, vote::ValidatorSet},
     params::Params,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -54,6 +54,8 @@ pub enum Record {
     Renewal(Renewal),
     /// Under [`Key::Fault`].
     Fault(Fault),
+    /// Under [`Key::Sweep`].
+    Sweep(TicketPlace),
     /// Under [`Key::Held`].
     Held(Held),
     /// Under [`Key::HeldSum`].

@@ -30,6 +30,7 @@ mod repairs;
 mod shares;
 mod snapshots;
 mod streams;
+mod sweeps;
 mod together;
 mod transfers;
 mod validators;
