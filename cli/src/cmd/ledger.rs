@@ -154,6 +154,8 @@ fn head_text(head: &Head, chain: &ChainId, paint: Paint) -> String {
 
 fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
     let (header, txs, charged) = (&decided.block.header, &decided.block.txs, &decided.block.charged);
+    let lacks_proofs = decided.block.lacks_proofs();
+    let proofs = if lacks_proofs { "dropped".to_owned() } else { decided.block.proofs.len().to_string() };
     let table = Table::of([
         ("height", header.height.to_string()),
         ("block", header.id().to_string()),
@@ -165,7 +167,7 @@ fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
         ("signatures", decided.certificate.signatures.len().to_string()),
         ("transactions", txs.len().to_string()),
         ("failed", charged.len().to_string()),
-        ("proofs", decided.block.proofs.len().to_string()),
+        ("proofs", proofs),
     ]);
     let mut listing = Table::new(2);
     for (place, tx) in decided.block.places() {

@@ -123,6 +123,8 @@ enum PullError {
     Nothing(NodeId),
     #[error("node {0} stays behind other nodes")]
     Lags(NodeId),
+    #[error("node {node} has dropped the storage proofs of block {height}, without which it cannot be executed")]
+    NoProofs { node: NodeId, height: Height },
     #[error("node {node} sent an invalid block: {source}")]
     Bad { node: NodeId, source: AcceptError },
     #[error(transparent)]
@@ -130,9 +132,13 @@ enum PullError {
 }
 
 impl PullError {
-    /// Whether the node has pruned the block.
+    /// Whether the node has pruned the block, or the part of it that was no longer of use: a snapshot is needed.
     fn is_pruned(&self) -> bool {
-        matches!(self, Self::Ask(error) if error.is_refused_as(RefusalCode::Pruned))
+        match self {
+            Self::Ask(error) => error.is_refused_as(RefusalCode::Pruned),
+            Self::NoProofs { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -235,6 +241,9 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<
         chain.set_synced(false);
     }
     for decided in blocks {
+        if decided.block.lacks_proofs() {
+            return Err(PullError::NoProofs { node, height: decided.block.header.height });
+        }
         chain.accept(decided).await.map_err(|error| match error {
             AcceptError::Ledger(error) => PullError::Ledger(error),
             source => PullError::Bad { node, source },

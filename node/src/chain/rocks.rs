@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! meta     "format" "chain" "tip"    -> u32, chain id, Tip
-//! blocks   height (big-endian)       -> DecidedBlock
+//! blocks   height (big-endian)       -> DecidedBlock, without its storage proofs
+//! proofs   height (big-endian)       -> Proofs, where there are any, until they are dropped
 //! txs      tx id                     -> height
 //! records  Key::to_bytes             -> Record
 //! nodes    key of a state tree node  -> the node
@@ -32,10 +33,11 @@ use ostrakon_proto::{
     ledger::{
         Genesis, Rosters,
         history::HistoryNode,
+        proofs::Proofs,
         snapshot::SnapshotChunk,
         state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::DecidedBlock,
+        tx::{Block, DecidedBlock},
     },
     light::{CertifiedHeader, Handover, TxPlace},
 };
@@ -64,9 +66,10 @@ use snapshots::Snapshots;
 
 /// The layout drawn above.
 const FORMAT: u32 = 10;
-const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
+const FAMILIES: [&str; 9] = [META, BLOCKS, PROOFS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
+const PROOFS: &str = "proofs";
 const TXS: &str = "txs";
 const RECORDS: &str = "records";
 const NODES: &str = "nodes";
@@ -75,6 +78,8 @@ const HANDOVERS: &str = "handovers";
 const TOUCHES: &str = "touches";
 /// Key in `meta` of the oldest block that is not pruned.
 const FIRST: &[u8] = b"first";
+/// Key in `meta` of the oldest block whose proofs are not dropped.
+const PROVEN: &[u8] = b"proven";
 
 /// Key in `meta` of the bytes of blocks since the newest snapshot.
 const SINCE: &[u8] = b"since";
@@ -85,7 +90,7 @@ const WRITE_BYTES: usize = 32 * 1024 * 1024;
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of its write-ahead log: without a bound, a family that is rarely written keeps half a gigabyte of it.
 const LOG_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of a file of blocks: whole files are deleted with the blocks in them.
+/// Bytes of a file of blocks or of their proofs: whole files are deleted with what is in them.
 const BLOCK_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Which snapshots and blocks are stored beside the newest state.
@@ -166,7 +171,7 @@ impl Rocks {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let families = FAMILIES.map(|name| {
             let mut options = family_options(&cache);
-            if name == BLOCKS {
+            if [BLOCKS, PROOFS].contains(&name) {
                 options.set_target_file_size_base(BLOCK_FILE_BYTES);
             }
             ColumnFamilyDescriptor::new(name, options)
@@ -261,6 +266,22 @@ impl Rocks {
         changes.history.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));
     }
 
+    /// Stages a block, and its proofs apart from it; out comes how many bytes they have.
+    fn stage_block(&self, batch: &mut WriteBatch, decided: &DecidedBlock) -> u64 {
+        let DecidedBlock { block: Block { header, txs, charged, proofs }, certificate } = decided;
+        let key = header.height.0.to_be_bytes();
+        // The bytes of a block without proofs.
+        let body = codec::encode(&(header, txs, charged, Proofs::new(), certificate));
+        let mut bytes = body.len();
+        batch.put_cf(self.family(BLOCKS), key, body);
+        if !proofs.is_empty() {
+            let proofs = codec::encode(proofs);
+            bytes += proofs.len();
+            batch.put_cf(self.family(PROOFS), key, proofs);
+        }
+        u64::try_from(bytes).expect("fits")
+    }
+
     fn commit_next(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
         let (height, tip) = (decided.block.header.height, self.tip()?.height);
         if height <= tip {
@@ -270,11 +291,9 @@ impl Rocks {
             return Err(LedgerError::Gap { height, tip });
         }
         let mut batch = WriteBatch::default();
-        let body = codec::encode(decided);
-        let since = self.since_snapshot()?.unwrap_or_default() + u64::try_from(body.len()).expect("fits");
+        let since = self.since_snapshot()?.unwrap_or_default() + self.stage_block(&mut batch, decided);
         let due = self.snapshots.as_ref().filter(|snapshots| snapshots.is_due(height, since));
         batch.put_cf(self.family(META), SINCE, codec::encode(&if due.is_some() { 0 } else { since }));
-        batch.put_cf(self.family(BLOCKS), height.0.to_be_bytes(), body);
         for id in in_order(decided.block.places().map(|(_, tx)| tx.id())) {
             batch.put_cf(self.family(TXS), id.bytes(), codec::encode(&height));
         }
@@ -316,7 +335,10 @@ impl LedgerStore for Rocks {
     }
 
     fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
-        self.read(BLOCKS, &height.0.to_be_bytes())
+        let key = height.0.to_be_bytes();
+        let Some(mut decided) = self.read::<DecidedBlock>(BLOCKS, &key)? else { return Ok(None) };
+        decided.block.proofs = self.read(PROOFS, &key)?.unwrap_or_default();
+        Ok(Some(decided))
     }
 
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
@@ -361,8 +383,13 @@ impl LedgerStore for Rocks {
 
     fn tend(&self) -> Result<bool, LedgerError> {
         let Some(snapshots) = &self.snapshots else { return Ok(false) };
+        if snapshots.tend()? {
+            return Ok(true);
+        }
         // A node that restores a snapshot needs its block and all that follow.
-        Ok(snapshots.tend()? || self.prune(snapshots.oldest().unwrap_or_default())?)
+        let oldest = snapshots.oldest().unwrap_or_default();
+        self.drop_proofs(oldest)?;
+        self.prune(oldest)
     }
 }
 

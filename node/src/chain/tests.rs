@@ -4,10 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use ostrakon_net::Workers;
 use ostrakon_proto::{
+    audit::{LeafProof, StorageProof},
     codec,
     id::{AccountId, Amount, Epoch, Height},
     ledger::{
-        CheckedTx, Genesis, Pending, ProposedBlock, Proposer, Rules, propose,
+        CheckedTx, Genesis, Pending, ProposedBlock, Proposer, Rules,
+        proofs::{ProofKey, proof_root},
+        propose,
         state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
         tx::{Action, DecidedBlock, Transfer, Tx},
     },
@@ -29,14 +32,36 @@ use crate::{
 };
 
 pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (DecidedBlock, Changes) {
+    next_block_at(ledger, genesis, txs, 0)
+}
+
+/// As [`next_block`], at this time.
+fn next_block_at(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>, now_ms: u64) -> (DecidedBlock, Changes) {
     let (keys, rules) = (validator_keys(0), Rules::from(genesis));
-    let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
+    let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms };
     let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
     let txs: Vec<_> = txs.into_iter().map(check).collect();
     let proposal = propose(&rules, &*ledger.view(), Pending::txs(&txs), &proposer).expect("rules that are known");
     let ProposedBlock { block, changes, rejected } = proposal;
     assert!(rejected.is_empty(), "{rejected:?}");
     (decide(&rules, block, &keys), changes)
+}
+
+/// Commits blocks with a transfer and a storage proof each, up to this height; three are in an epoch. No rules have seen
+/// the proofs.
+pub(super) fn grow_proving(ledger: &dyn LedgerStore, world: &World, height: u64) {
+    let (rules, start_ms) = (Rules::from(&world.genesis), world.genesis.time_ms);
+    for number in ledger.view().tip().height.0..height {
+        let now_ms = start_ms + 5_000 * (number + 1);
+        let (decided, mut changes) = next_block_at(ledger, &world.genesis, vec![transfer(world, number, 50)], now_ms);
+        let mut block = decided.block;
+        let leaf = LeafProof { data: vec![7; 1_024], siblings: vec![] };
+        let key = ProofKey { provider: node_id(1), epoch: changes.tip.running.clock.epoch };
+        block.proofs.insert(key, StorageProof { leaves: vec![leaf] });
+        block.header.roots.proofs = proof_root(&block.proofs);
+        changes.tip.block = block.header.id();
+        ledger.commit(&decide(&rules, block, &validator_keys(0)), &changes).expect("committed");
+    }
 }
 
 pub(super) fn transfer(world: &World, nonce: u64, to: u8) -> Tx {

@@ -499,6 +499,12 @@ impl Block {
         Roots::new(&ids(TxList::Applied), &ids(TxList::Charged), &self.proofs)
     }
 
+    /// Whether its proofs were dropped, as nodes do with those of old blocks: its header has their root, but nobody can
+    /// execute it any more.
+    pub fn lacks_proofs(&self) -> bool {
+        self.proofs.is_empty() && self.header.roots.proofs != proof_root(&self.proofs)
+    }
+
     /// One of its lists of transactions.
     pub fn list(&self, list: TxList) -> &[Tx] {
         match list {
@@ -529,8 +535,8 @@ pub struct DecidedBlock {
     pub certificate: QuorumCertificate,
 }
 
-/// Its id, the fields of its header, who signed it, its transactions, those that failed, and whom its proofs
-/// are of.
+/// Its id, the fields of its header, who signed it, its transactions, those that failed, and whom its proofs are of,
+/// unless they were dropped.
 impl Serialize for DecidedBlock {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -542,11 +548,12 @@ impl Serialize for DecidedBlock {
             signers: Vec<&'a VoteKey>,
             transactions: &'a [Tx],
             failed: &'a [Tx],
-            storage_proofs: Vec<&'a ProofKey>,
+            storage_proofs: Option<Vec<&'a ProofKey>>,
         }
         let (Block { header, txs, charged, proofs }, signatures) = (&self.block, &self.certificate.signatures);
         let (block, signers) = (header.id(), signatures.keys().collect());
-        let (signatures, storage_proofs) = (signatures.len(), proofs.keys().collect());
+        let storage_proofs = (!self.block.lacks_proofs()).then(|| proofs.keys().collect());
+        let signatures = signatures.len();
         Shown { block, header, signatures, signers, transactions: txs, failed: charged, storage_proofs }
             .serialize(serializer)
     }

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::{
+    audit::{LeafProof, StorageProof},
     beacon::BeaconSignature,
-    id::{TxId, VoteKey},
+    id::{Epoch, NodeId, TxId, VoteKey},
     ledger::{
         history::{self, HistoryProof, Peaks},
+        proofs::{ProofKey, Proofs},
         tree::{self, MemoryNodes},
         tx::{Roots, TxList, tx_proof, tx_root},
         vote::{QuorumCertificateError, SignedVote, Vote, VoteKind},
@@ -418,4 +420,24 @@ fn genesis_is_where_trust_begins() {
     assert_eq!((trust.height(), trust.block().bytes()), (Height(0), genesis.id().bytes()));
     assert_eq!(trust.chain(), &genesis.id());
     assert_eq!(trust.check_age(7, 1), Err(TrustError::Expired { have: 5, oldest: 6 }));
+}
+
+/// Nodes drop the storage proofs of old blocks: none at all are as good as those that the header names, others are not.
+#[test]
+fn a_past_block_is_proven_without_its_storage_proofs() {
+    let world = World::new(1, 5);
+    let proofs = |byte| -> Proofs {
+        let key = ProofKey { provider: NodeId::new([1; 32]), epoch: Epoch(1) };
+        let leaf = LeafProof { data: vec![byte; 64], siblings: vec![] };
+        [(key, StorageProof { leaves: vec![leaf] })].into()
+    };
+    let header = Header { roots: Roots::new(&[], &[], &proofs(1)), ..world.headers[4].clone() };
+    let lacks_proofs = |proofs| {
+        let (block, certificate) = (PastHeader { header: header.clone(), proof: None }, world.certificates[4].clone());
+        let past = PastBlock { block, certificate, txs: vec![], charged: vec![], proofs };
+        past.verify(&header, header.height).map(|decided| decided.block.lacks_proofs())
+    };
+    assert_eq!(lacks_proofs(proofs(1)), Ok(false));
+    assert_eq!(lacks_proofs(Proofs::new()), Ok(true));
+    assert!(lacks_proofs(proofs(2)).is_err());
 }

@@ -26,7 +26,7 @@ use ostrakon_proto::{
 };
 use rocksdb::WriteBatch;
 
-use super::{BLOCKS, FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks, SINCE};
+use super::{FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks, SINCE};
 use crate::chain::store::{LedgerError, LedgerStore, OpenLedgerError};
 
 const RESTORING: &[u8] = b"restoring";
@@ -208,7 +208,7 @@ impl Restorer {
         let height = changes.tip.height;
         let mut batch = WriteBatch::default();
         rocks.stage(&mut batch, &changes);
-        batch.put_cf(rocks.family(BLOCKS), height.0.to_be_bytes(), codec::encode(decided));
+        rocks.stage_block(&mut batch, decided);
         rocks.stage_touches(&mut batch, &decided.block);
         for handover in handovers {
             let height = handover.header.height.0.to_be_bytes();

@@ -8,7 +8,7 @@
 //! its own. Not here: what a chunk is (`ostrakon_proto`).
 //!
 //! ```text
-//! snapshots/<height>   a database like the ledger's, without blocks, txs, history and handovers
+//! snapshots/<height>   a database like the ledger's, without blocks, proofs, txs, history and handovers
 //! snapshots/<other>    being made or deleted
 //! keys                 hash of the key           -> Key::to_bytes
 //! meta                 "offer", then "ready"     -> CertifiedHeader, nothing
@@ -39,7 +39,9 @@ use rocksdb::{
     Cache, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, Pruning, RECORDS, TOUCHES, TXS, database, family_options};
+use super::{
+    BLOCKS, HANDOVERS, HISTORY, META, NODES, PROOFS, Pruning, RECORDS, TOUCHES, TXS, database, family_options,
+};
 use crate::chain::store::LedgerError;
 
 const KEYS: &str = "keys";
@@ -190,7 +192,7 @@ fn prepare(path: &Path) -> Result<Frozen, LedgerError> {
         if read(&db, META, OFFER)?.is_none() {
             write_offer(&db)?;
         }
-        for name in [BLOCKS, TXS, HISTORY, HANDOVERS, TOUCHES] {
+        for name in [BLOCKS, PROOFS, TXS, HISTORY, HANDOVERS, TOUCHES] {
             if db.cf_handle(name).is_some() {
                 db.drop_cf(name).map_err(database)?;
             }

@@ -16,7 +16,7 @@ use super::{
     *,
 };
 use crate::{
-    chain::tests::{next_block, touching, transfer},
+    chain::tests::{grow_proving, next_block, touching, transfer},
     world::World,
 };
 
@@ -243,6 +243,41 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     grow(&archive, &world, 50);
     tend(&archive);
     assert_eq!(archive.first_block(), Ok(Height(15)), "what is kept forever begins here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn proofs_go_two_epochs_after_their_own_but_none_that_a_snapshot_needs() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, (5, 1 << 30));
+    let read = |ledger: &Rocks, height| ledger.block(Height(height)).expect("read").expect("kept");
+    let lacking = |ledger: &Rocks| -> Vec<u64> {
+        let tip = ledger.view().tip().height.0;
+        (1..=tip).filter(|height| read(ledger, *height).block.lacks_proofs()).collect()
+    };
+    // An epoch begins with the blocks 4, 7, 10 and 13.
+    grow_proving(&ledger, &world, 9);
+    tend(&ledger);
+    let whole = read(&ledger, 3);
+    assert_eq!((lacking(&ledger), whole.block.proofs.len()), (vec![], 1));
+    grow_proving(&ledger, &world, 10);
+    tend(&ledger);
+    assert_eq!(lacking(&ledger), [1, 2, 3]);
+    let mut without = whole.clone();
+    without.block.proofs.clear();
+    assert_eq!(read(&ledger, 3), without, "all else is kept");
+    grow_proving(&ledger, &world, 14);
+    tend(&ledger);
+    assert_eq!((heights(&ledger), lacking(&ledger)), (vec![5, 10], vec![1, 2, 3, 4]), "who restores 5 needs it whole");
+    drop(ledger);
+    let ledger = open(dir.path(), &world, (5, 1 << 30));
+    grow_proving(&ledger, &world, 15);
+    tend(&ledger);
+    assert_eq!((heights(&ledger), lacking(&ledger)), (vec![10, 15], vec![1, 2, 3, 4, 5, 6]));
+    drop(ledger);
+    let archive = open(dir.path(), &world, (5, 0));
+    grow_proving(&archive, &world, 30);
+    tend(&archive);
+    assert_eq!(lacking(&archive), [1, 2, 3, 4, 5, 6], "without a bound nothing more goes");
 }
 
 #[test]

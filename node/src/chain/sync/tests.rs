@@ -28,7 +28,7 @@ use crate::{
         ChainParts,
         rocks::{Pruning, Rocks},
         store::LedgerStore,
-        tests::{next_block, transfer},
+        tests::{grow_proving, next_block, transfer},
     },
     ledger_room::LedgerRoom,
     metrics::ChainMetrics,
@@ -184,6 +184,30 @@ async fn a_snapshot_that_is_not_far_ahead_is_not_fetched_until_blocks_are_pruned
     assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
     stop.cancel();
     following.await.expect("no panic").expect("the disk is well");
+    drop(chain);
+    assert_eq!(tip(&world, dir.path()).height, Height(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_whose_proofs_are_dropped_ask_for_a_snapshot() {
+    let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    let (world, room) = (World::new(4), LedgerRoom::new(vec![old_dir.path().to_owned()], 1 << 30));
+    let pruning = Pruning { snapshot_interval_blocks: 5, room: Arc::new(room) };
+    let ledger = Rocks::open(old_dir.path(), &world.genesis).and_then(|rocks| rocks.with_pruning(pruning));
+    let ledger = Arc::new(ledger.expect("opens"));
+    grow_proving(&*ledger, &world, 12);
+    while ledger.tend().expect("the disk is well") {}
+    assert!(ledger.block(Height(1)).expect("read").is_some_and(|decided| decided.block.lacks_proofs()));
+    let _peer = peer(&world, 0, &ledger, honest);
+    let (chain, sync) = newcomer(&world, dir.path(), 100).await;
+    let task = tokio::spawn(sync.run(CancellationToken::new()));
+    let stop = CancellationToken::new();
+    let follow = crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), CancellationToken::new());
+    let following = tokio::spawn(follow.run(stop.clone()));
+    assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
+    stop.cancel();
+    following.await.expect("no panic").expect("the disk is well");
+    assert_eq!(chain.head().height, Height(0), "nothing was executed");
     drop(chain);
     assert_eq!(tip(&world, dir.path()).height, Height(10));
 }
