@@ -1,11 +1,13 @@
 //! Simulated worlds: 40 nodes each, everything breaks, nothing that was promised is lost. In councils four validators
-//! agree on the blocks, while they die, are cut off, disagree on the time, and one of them censors.
+//! agree on the blocks, while they die, are cut off, disagree on the time, and one of them censors. In `domains` whole
+//! domains are lost, in `time` epochs are hurried and halted.
 //!
 //! `OSTRAKON_SEEDS=1000` lives through that many worlds, of which `OSTRAKON_PART=1/4` runs every fourth;
 //! `OSTRAKON_SEED=7` lives through that one. A failure names its seed.
 
 #![expect(clippy::print_stdout, reason = "what was lived through is worth a line")]
 
+mod domains;
 mod time;
 
 use std::{
@@ -25,6 +27,12 @@ const COUNCILS: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// Runs `life` on virtual time.
+fn simulate<T>(life: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime without threads or sockets").block_on(life)
 }
 
 /// Lives through the worlds of the first so many seeds, of which this part runs its own, on all processors.

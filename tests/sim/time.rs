@@ -14,7 +14,7 @@ use ostrakon_tests::sim::{
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use crate::number;
+use crate::{number, simulate};
 
 const SCALE: Scale = Scale { nodes: 4, validators: 4, domains: 4, users: 1, epoch_ms: 60_000 };
 /// The most that one validator's clock may be ahead before the others refuse its blocks.
@@ -25,12 +25,6 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 fn clock(world: &World) -> EpochClock {
     world.machines[1].ledger.view().tip().running.clock
-}
-
-/// Runs `life` on virtual time.
-fn simulate(life: impl Future<Output = ()>) {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_time().start_paused(true).build().expect("a runtime without threads or sockets").block_on(life);
 }
 
 #[test]

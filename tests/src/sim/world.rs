@@ -201,10 +201,16 @@ fn key(purpose: u8, number: usize, seed: u64) -> Keypair {
 impl World {
     /// Founds a network and starts all its nodes.
     pub async fn start(seed: u64, scale: Scale, chance: &mut ChaCha8Rng) -> Self {
+        Self::start_as(seed, scale, |_| {}, chance).await
+    }
+
+    /// As [`World::start`], by a genesis that `amend` has changed.
+    pub async fn start_as(seed: u64, scale: Scale, amend: impl FnOnce(&mut Genesis), chance: &mut ChaCha8Rng) -> Self {
         let loss_per_mille = [0, 0, 5, 20][super::faults::index(chance, 4)];
         let config = SimConfig { loss_per_mille, ..SimConfig::default() };
         let keys: Vec<Keypair> = (0..scale.nodes).map(|number| key(1, number, seed)).collect();
-        let genesis = genesis(&keys, scale, seed);
+        let mut genesis = genesis(&keys, scale, seed);
+        amend(&mut genesis);
         let machine = |(number, key): (usize, Keypair)| Machine {
             key,
             validator: (number < scale.validators).then(|| Voter::new(validator_seed(number))),
@@ -308,11 +314,17 @@ impl World {
         }
     }
 
-    async fn wipe(&mut self, number: usize) {
+    /// The process of this machine dies, and its columns are lost.
+    pub fn destroy(&mut self, number: usize) {
         self.crash(number);
         let machine = &mut self.machines[number];
         machine.destroyed.extend(machine.places());
         machine.columns.lose_everything();
+    }
+
+    async fn wipe(&mut self, number: usize) {
+        self.destroy(number);
+        let machine = &mut self.machines[number];
         machine.ledger = Arc::new(MemoryLedger::new(&self.genesis));
         machine.validator = machine.validator.take().map(|voter| Voter::without_memory(voter.seed));
         self.boot(number).await;
