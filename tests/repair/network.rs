@@ -1,14 +1,15 @@
 //! A network of which a scenario watches what is stored: by the ledger's records, which the light client proves.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use ostrakon::{AccountId, Client, Commitment, Link, NodeId, ObjectId, Profile};
+use anyhow::{Context, Result, bail, ensure};
+use ostrakon::{AccountId, Amount, Client, Commitment, Height, Link, NodeId, ObjectId, Profile, Provider};
 use ostrakon_proto::{
-    ledger::state::{Slot, SlotState},
+    ledger::state::{Key, Record, Slot, SlotState},
+    light::activity::AccountTx,
     params::{Code, Params},
 };
 use ostrakon_tests::{
@@ -39,6 +40,12 @@ pub(crate) struct EpochProofs {
     pub(crate) beacon: Option<String>,
 }
 
+/// What `governance propose` prints.
+#[derive(Debug, Deserialize)]
+struct Proposal {
+    number: u64,
+}
+
 /// What there is against a provider, by one evidence.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct RecordedFault {
@@ -52,6 +59,14 @@ impl EpochProofs {
     pub(crate) fn of(&self, node: NodeId) -> Vec<&RecordedFault> {
         self.faults.iter().filter(|fault| fault.provider == node).collect()
     }
+}
+
+/// What an account has, and the provider that it owns, as of one block.
+#[derive(Clone, Debug)]
+pub(crate) struct Books {
+    pub(crate) height: Height,
+    pub(crate) balance: Amount,
+    pub(crate) provider: Option<Provider>,
 }
 
 /// A network, and a client that reads its ledger.
@@ -109,9 +124,41 @@ impl Watched {
     }
 
     /// The record of a provider.
-    pub(crate) fn provider(&self, node: NodeId) -> Result<ostrakon::Provider> {
+    pub(crate) fn provider(&self, node: NodeId) -> Result<Provider> {
         let found = self.runtime.block_on(self.client.chain().provider(node))?;
         found.with_context(|| format!("{node} is not a provider"))
+    }
+
+    /// What an account has, and a provider.
+    pub(crate) fn books(&self, account: AccountId, node: NodeId) -> Result<Books> {
+        let keys = [Key::Account(account), Key::Provider(node)];
+        let (header, records) = self.runtime.block_on(self.client.chain().records(&keys))?;
+        let mut books = Books { height: header.height, balance: Amount::ZERO, provider: None };
+        for record in records.into_iter().flatten() {
+            match record {
+                Record::Account(account) => books.balance = account.balance,
+                Record::Provider(provider) => books.provider = Some(provider),
+                other => bail!("asked for an account and a provider, and got {other:?}"),
+            }
+        }
+        Ok(books)
+    }
+
+    /// What an account paid in fees after a block, for all that it sent.
+    pub(crate) fn fees_since(&self, account: AccountId, height: Height) -> Result<Amount> {
+        let activity = self.runtime.block_on(self.client.chain().activity(account, None, usize::MAX))?;
+        let of_account = |entry: &&AccountTx| entry.tx.body.account == account && entry.place.height > height;
+        let fees = activity.txs.iter().filter(of_account).map(|entry| entry.tx.body.fee.0);
+        Ok(Amount(fees.sum()))
+    }
+
+    /// Has the account that decides alone, in a network that was started as permissioned, change parameters.
+    pub(crate) fn change_params(&self, changes: &str) -> Result<()> {
+        let file = self.cluster.files.join("changes.toml");
+        fs::write(&file, changes)?;
+        let propose = ["governance", "propose", "params", &file.to_string_lossy()];
+        let Proposal { number } = self.cluster.run(&propose)?.json()?;
+        self.cluster.run(&["governance", "vote", &number.to_string(), "yes"])?.expect_code(0).map(drop)
     }
 
     /// Waits until each extent of the objects has at least `wanted` columns, by its code, on nodes that are not `dead`,

@@ -71,7 +71,10 @@ async fn begin(operator: &Operator) -> anyhow::Result<Provider> {
     let provider = record(operator).await?;
     match provider.status {
         ProviderStatus::Draining => {}
-        ProviderStatus::Exited { until } => bail!("the node has withdrawn already; its bond returns in epoch {until}"),
+        ProviderStatus::Exited { until } => {
+            let returns = returns_in(operator, &provider, until).await?;
+            bail!("the node has withdrawn already; its bond returns in epoch {returns}")
+        }
         ProviderStatus::Active | ProviderStatus::Suspended => {
             operator.perform(Action::Drain(Drain { node: operator.id() })).await?;
         }
@@ -134,8 +137,17 @@ async fn withdraw(operator: &Operator) -> anyhow::Result<()> {
     let ProviderStatus::Exited { until } = provider.status else {
         bail!("node {node} withdrew in block {height}, and the ledger does not show it: run the command again");
     };
-    let bond = provider.bond;
-    let done = json!({ "provider": node, "withdrawn_at": height, "bond_obols": bond, "bond_returns_in_epoch": until });
+    let (bond, returns) = (provider.bond, returns_in(operator, &provider, until).await?);
+    let done =
+        json!({ "provider": node, "withdrawn_at": height, "bond_obols": bond, "bond_returns_in_epoch": returns });
     say(&format!("{done:#}\n"))?;
     operator.warn_of_offer()
+}
+
+/// The epoch in which the bond returns: it is unlocked from `until` on, and kept while a valid draw can name the node,
+/// which on networks with a short unbonding time is longer.
+async fn returns_in(operator: &Operator, provider: &Provider, until: Epoch) -> anyhow::Result<Epoch> {
+    let chain = operator.client.chain();
+    let epoch = chain.head().await?.epoch;
+    Ok(until.max(provider.listing.forgotten_in(epoch, chain.rules().params.draw_epochs)))
 }

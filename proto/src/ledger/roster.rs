@@ -49,6 +49,14 @@ impl Listing {
         (drawable.0..=epoch.0.saturating_add(1)).map(Epoch).find(|epoch| self.at(*epoch).is_some())
     }
 
+    /// The first epoch from `epoch` on in which no valid roster has it, if it offers nothing any more: the draws of a
+    /// roster are valid for `draw_epochs`. The record of a provider that has left, and its bond, are kept until then.
+    pub fn forgotten_in(&self, epoch: Epoch, draw_epochs: u64) -> Epoch {
+        let oldest = epoch.0.saturating_sub(draw_epochs.saturating_sub(1));
+        let newest = (oldest..=epoch.0).rev().map(Epoch).find(|epoch| self.at(*epoch).is_some());
+        newest.map_or(epoch, |newest| newest.after(draw_epochs))
+    }
+
     /// The offer becomes this, in an epoch whose roster is frozen already; what is of none from `oldest` on is dropped.
     fn change(&mut self, offer: Option<Offer>, (oldest, epoch): (Epoch, Epoch)) {
         self.past.retain(|past| past.until >= oldest);
@@ -188,6 +196,15 @@ mod tests {
             }
         }
         assert_eq!(listing.past.len(), 2, "what no valid roster has is dropped");
+    }
+
+    #[test]
+    fn who_has_left_is_forgotten_when_the_last_draw_expires() {
+        let mut listing = Listing { offer: offer(5), past: Vec::new() };
+        listing.change(None, (Epoch(0), Epoch(4)));
+        let found = [4, 5, 6, 7, 8].map(|epoch| listing.forgotten_in(Epoch(epoch), 3).0);
+        assert_eq!(found, [7, 7, 7, 7, 8], "rosters 4, 5 and 6 are valid in epoch 6, and only 4 has it");
+        assert_eq!(Listing::default().forgotten_in(Epoch(4), 3), Epoch(4));
     }
 
     #[test]

@@ -266,6 +266,8 @@ fn a_record_stays_while_a_valid_roster_has_the_provider() {
     world.does(&landlord(), Action::Withdraw(Withdraw { node }));
     assert!(world.listed(last, node).is_some() && world.epoch() == last);
     let expired = last.after(founding.params.draw_epochs);
+    let listing = world.state.provider(&node).expect("it has a bond").listing;
+    assert_eq!(listing.forgotten_in(last, founding.params.draw_epochs), expired);
     for epoch in last.0 + 1..=expired.0 {
         world.wait_for(epoch);
         assert_eq!(world.state.provider(&node).is_some(), world.epoch() < expired, "in epoch {epoch}");
