@@ -128,8 +128,10 @@ def what_is_not_public(root):
         assert get(path).status == 404
         assert get(path, cache_control="only-if-cached").status == 412
     assert get("/ipfs/key").status == 400 and get(f"/ipfs/{root}/index.html").status == 404
-    assert get("/private/key").status == 403
-    assert get("/website").status == 403, "lists are not public"
+    for path in ("/private/key", "/private/nothing", "/nowhere/key", "/website"):
+        answer = get(path)
+        assert answer.status == 403 and b"<Code>AccessDenied</Code>" in answer.body, (path, answer)
+        assert get(path, method="HEAD").status == 403, path
 
 
 def by_their_keys(root):
