@@ -24,6 +24,21 @@ pub struct TooPoor {
     pub fee: Amount,
 }
 
+impl TooPoor {
+    /// The account cannot pay for this action and another, which was tried later.
+    #[must_use]
+    pub fn with(self, later: Self) -> Self {
+        let add = |one: Amount, other| one.plus(other).unwrap_or(Amount(u64::MAX));
+        Self { amount: add(self.amount, later.amount), fee: add(self.fee, later.fee), ..later }
+    }
+
+    /// What the account lacks, in whole obols: a little more than that, as fees may rise meanwhile.
+    pub fn lacking(&self) -> Amount {
+        let need = self.amount.0.saturating_add(self.fee.0);
+        Amount((need.saturating_sub(self.balance.0) / Amount::OBOL.0).saturating_add(1).saturating_mul(Amount::OBOL.0))
+    }
+}
+
 impl Client {
     /// What this client's account has.
     ///

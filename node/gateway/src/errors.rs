@@ -62,7 +62,9 @@ pub(crate) fn told(source: BucketError) -> S3Error {
         BucketError::Body(_) => error(S3ErrorCode::IncompleteBody, text),
         BucketError::Check(_) => error(S3ErrorCode::BadDigest, text),
         BucketError::Busy | BucketError::Replaced => later(S3ErrorCode::SlowDown, text, 1),
-        BucketError::Funds(_) => custom("InsufficientFunds", StatusCode::INSUFFICIENT_STORAGE, text),
+        BucketError::OwnerTooPoor(_) | BucketError::Funds(_) => {
+            custom("InsufficientFunds", StatusCode::INSUFFICIENT_STORAGE, text)
+        }
         BucketError::Unavailable(_) => later(S3ErrorCode::ServiceUnavailable, text, 10),
         _ => {
             tracing::error!(error = %text, "an S3 request failed with InternalError");

@@ -44,7 +44,7 @@ use crate::{
     forms::{FileName, Form},
     framing::{Chunks, ReframedBody},
     gate::is_form,
-    health::Health,
+    health::{Asker, Health},
     host::Domains,
     ipfs::{self, Asked, Provider, Refused},
     limits,
@@ -54,6 +54,8 @@ use crate::{
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const XML: HeaderValue = HeaderValue::from_static("application/xml");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// Headers that proxies add to the requests that they pass on.
+const PROXIED: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
 
 /// Everything that answers a request.
 pub(crate) struct Front {
@@ -159,15 +161,23 @@ impl Front {
             && self.domains.bucket(host).is_none();
         match uri.path() {
             "/healthz" if ours => Some(text(StatusCode::OK, PLAIN, "ok\n".to_owned())),
-            "/readyz" if ours => Some(match self.health.ready().await {
-                Ok(()) => text(StatusCode::OK, PLAIN, self.metrics.ready()),
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {why}\n")),
-            }),
+            "/readyz" if ours => Some(self.readiness(request).await),
             "/metrics" if ours => Some(text(StatusCode::OK, OPENMETRICS, self.metrics.text())),
             _ => match wrong_region(headers, uri, &self.region) {
                 Some(told) => Some(text(StatusCode::BAD_REQUEST, XML, told)),
                 None => refuse_old_signatures(headers, uri).err().map(refusal),
             },
+        }
+    }
+
+    /// Whether the gateway is ready, and why not.
+    async fn readiness(&self, Parts { headers, extensions, .. }: &Parts) -> Response {
+        // Who comes through a proxy on this machine may be anyone.
+        let is_proxied = PROXIED.iter().any(|name| headers.contains_key(*name));
+        let asker = extensions.get().copied().filter(|_| !is_proxied);
+        match self.health.ready(asker.unwrap_or(Asker::Stranger)).await {
+            Ok(()) => text(StatusCode::OK, PLAIN, self.metrics.ready()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {why}\n")),
         }
     }
 

@@ -23,7 +23,7 @@ use s3s::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -37,7 +37,7 @@ use crate::{
     cors::Origins,
     front::{Front, router},
     gate::{Gate, NoSecrets},
-    health::Health,
+    health::{Asker, Health},
     host::Domains,
     ipfs::Provider,
     limits,
@@ -156,8 +156,9 @@ impl Gateway {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             match accepted {
-                Ok((socket, place)) => {
-                    let served = serve_one(socket, self.tls.clone(), self.router.clone(), ending.clone());
+                Ok(Accepted { socket, asker, place }) => {
+                    let router = self.router.clone().layer(Extension(asker));
+                    let served = serve_one(socket, self.tls.clone(), router, ending.clone());
                     let open = Open::new(&self.metrics);
                     connections.spawn(async move {
                         served.await;
@@ -186,14 +187,19 @@ impl Gateway {
     }
 }
 
-type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+/// A connection, with its place among those that may be open.
+struct Accepted {
+    socket: TcpStream,
+    asker: Asker,
+    place: OwnedSemaphorePermit,
+}
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, _) = listener.accept().await?;
+    let (socket, from) = listener.accept().await?;
     // Answers are written whole; waiting to fill packets would only delay their ends.
     socket.set_nodelay(true)?;
-    Ok((socket, place))
+    Ok(Accepted { socket, asker: Asker::at(from), place })
 }
 
 /// A connection that is open.

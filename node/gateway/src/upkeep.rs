@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use ostrakon::bucket::{Buckets, Compacted, UpkeepReport};
+use ostrakon::{
+    TooPoor,
+    bucket::{BucketError, Buckets, Compacted, UpkeepReport},
+};
 use tokio::time::sleep;
 
 use crate::metrics::Metrics;
@@ -15,18 +18,67 @@ use crate::metrics::Metrics;
 const EVERY: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_secs(5);
 
+/// Buckets of which an answer says what is wrong.
+const NAMED: usize = 10;
+
 /// What the operator has to do, if anything.
 #[derive(Clone, Default)]
-pub(crate) struct Warning(Arc<Mutex<Option<String>>>);
+pub(crate) struct Warning(Arc<Mutex<Option<Problems>>>);
 
 impl Warning {
     /// The newest one; `None` when all is well.
-    pub(crate) fn newest(&self) -> Option<String> {
+    pub(crate) fn newest(&self) -> Option<Problems> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, text: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    fn set(&self, problems: Option<Problems>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+    }
+}
+
+/// What is wrong with buckets.
+#[derive(Clone, Debug)]
+pub(crate) struct Problems {
+    /// A sentence for each bucket that has one.
+    sentences: Vec<String>,
+    /// What their owner cannot pay, for all of them together.
+    unpaid: Option<TooPoor>,
+}
+
+impl Problems {
+    fn of(done: &[UpkeepReport]) -> Option<Self> {
+        let sentences: Vec<String> = done.iter().filter_map(problem).collect();
+        let unpaid = done.iter().filter_map(|report| match report.leases {
+            Err(BucketError::OwnerTooPoor(poor)) => Some(poor),
+            _ => None,
+        });
+        let unpaid = unpaid.reduce(TooPoor::with);
+        (!sentences.is_empty()).then_some(Self { sentences, unpaid })
+    }
+
+    /// What anyone may know, who asks whether the gateway is ready: how many there are, and what to do. Which buckets
+    /// there are is their owner's business.
+    pub(crate) fn summary(&self) -> String {
+        let remedy = match &self.unpaid {
+            Some(poor) => {
+                let (account, lacking) = (poor.account, poor.lacking());
+                format!(
+                    "their owner, account {account}, has {} obols and lacks at least {lacking}: send it \
+                     `ostrakon wallet send {account} {lacking}`",
+                    poor.balance
+                )
+            }
+            None => "see the gateway's log".to_owned(),
+        };
+        format!("buckets with problems: {}; {remedy}", self.sentences.len())
+    }
+
+    /// The same, with a line for each bucket.
+    pub(crate) fn in_full(&self) -> String {
+        let more = self.sentences.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("and {more} buckets more: see the gateway's log"));
+        let lines = self.sentences.iter().take(NAMED).cloned().chain(more);
+        [self.summary()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -37,11 +89,9 @@ pub(crate) async fn keep(buckets: Buckets, warning: Warning, metrics: Metrics) {
         sleep(std::mem::replace(&mut pause, EVERY)).await;
         match buckets.upkeep().await {
             Ok(done) => {
-                let problems: Vec<String> = done.iter().filter_map(problem).collect();
-                problems.iter().for_each(|problem| tracing::warn!("{problem}"));
-                // Strangers may ask whether the gateway is ready: which buckets there are is for the log.
-                let words = || format!("buckets with problems: {}; see the gateway's log", problems.len());
-                warning.set((!problems.is_empty()).then(words));
+                let problems = Problems::of(&done);
+                problems.iter().flat_map(|all| &all.sentences).for_each(|problem| tracing::warn!("{problem}"));
+                warning.set(problems);
                 if let Some(end) = done.iter().filter_map(|report| report.lease_end).min() {
                     metrics.lease_end.set(i64::try_from(end.0).unwrap_or(i64::MAX));
                 }
@@ -80,5 +130,61 @@ fn problem(UpkeepReport { bucket, leases, .. }: &UpkeepReport) -> Option<String>
             Some(format!("{name} uses {lost} objects that the ledger does not have{hint}"))
         }
         Ok(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon::{AccountId, Amount, bucket::Leases};
+
+    use super::*;
+
+    fn report(bucket: &str, leases: Result<Option<Leases>, BucketError>) -> UpkeepReport {
+        UpkeepReport { bucket: bucket.to_owned(), compacted: Ok(Compacted::default()), leases, lease_end: None }
+    }
+
+    fn poor(amount: u64) -> BucketError {
+        let account = AccountId::new([7; 32]);
+        BucketError::OwnerTooPoor(TooPoor {
+            account,
+            balance: Amount(2_000),
+            amount: Amount(amount),
+            fee: Amount(1_000),
+        })
+    }
+
+    #[test]
+    fn all_buckets_are_named_with_what_pays_for_them_together() {
+        let done = [
+            report("well", Ok(None)),
+            report("photos", Err(poor(3_500_000))),
+            report("music", Err(poor(2_499_000))),
+            report("", Err(BucketError::Unavailable("no node responds".to_owned()))),
+        ];
+        let problems = Problems::of(&done).expect("three have problems");
+        let (summary, in_full) = (problems.summary(), problems.in_full());
+        let account = AccountId::new([7; 32]);
+        // Six obols for both, less what there is; an obol more is sent than is lacking.
+        let command = format!("`ostrakon wallet send {account} 6`");
+        assert!(summary.starts_with("buckets with problems: 3;") && summary.contains(&command), "{summary}");
+        assert!(summary.contains("has 0.002 obols") && !summary.contains("photos"), "{summary}");
+        let lines: Vec<&str> = in_full.lines().collect();
+        let [first, photos, music, catalogue] = lines[..] else { panic!("{in_full}") };
+        assert_eq!(first, summary);
+        assert!(photos.contains("of photos:") && photos.contains(&format!("send {account} 4`")), "{photos}");
+        assert!(music.contains("of music:") && music.contains(&format!("send {account} 3`")), "{music}");
+        assert!(catalogue.contains("the catalogue of buckets: no node responds"), "{catalogue}");
+        assert!(Problems::of(&done[..1]).is_none());
+    }
+
+    #[test]
+    fn an_answer_names_ten_buckets_and_how_many_more_there_are() {
+        let lost = || Ok(Some(Leases { lost: vec![ostrakon::ObjectId::new([1; 32])], ..Leases::default() }));
+        let done: Vec<UpkeepReport> = (0..12).map(|number| report(&format!("bucket-{number}"), lost())).collect();
+        let in_full = Problems::of(&done).expect("all have problems").in_full();
+        let lines: Vec<&str> = in_full.lines().collect();
+        assert_eq!(lines.len(), 1 + NAMED + 1, "{in_full}");
+        assert!(lines[0].ends_with("see the gateway's log") && lines[10].starts_with("bucket-9 uses 1 objects"));
+        assert_eq!(lines[11], "and 2 buckets more: see the gateway's log");
     }
 }

@@ -180,7 +180,7 @@ impl Buckets {
     /// Creates a bucket, of which only who has the owner's key or an access key can read.
     ///
     /// # Errors
-    /// [`BucketError::InvalidName`], [`BucketError::BucketExists`], [`BucketError::Funds`] and others.
+    /// [`BucketError::InvalidName`], [`BucketError::BucketExists`], [`BucketError::OwnerTooPoor`] and others.
     pub async fn create(&self, name: &str) -> Result<Bucket, BucketError> {
         self.create_one(name, false).await
     }

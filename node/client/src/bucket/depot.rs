@@ -442,11 +442,8 @@ impl Depot {
 
 /// Why the owner cannot give the bucket what it misses, and what to do.
 fn poor(error: &Error) -> BucketError {
-    match error.downcast_ref() {
-        Some(TooPoor { account, balance, amount, fee }) => BucketError::Funds(format!(
-            "the bucket needs {amount} obols and a fee of {fee} from its owner, account {account}, which has \
-             {balance}: fund it with `ostrakon wallet send {account} OBOLS`"
-        )),
+    match error.downcast_ref::<TooPoor>() {
+        Some(poor) => BucketError::OwnerTooPoor(*poor),
         None => BucketError::Unavailable(error.to_string()),
     }
 }

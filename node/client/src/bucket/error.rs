@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use crate::{AddError, ChainError, Error, ErrorKind};
+use crate::{AddError, ChainError, Error, ErrorKind, TooPoor};
 
 /// Bytes of an object's headers, metadata and tags: a record with them fits a page of the index.
 pub(super) const DESCRIBED_MAX: usize = 32 * 1024;
@@ -94,7 +94,14 @@ pub enum BucketError {
     /// What was to be read is released: the bucket was changed meanwhile, and its newest state says where it is now.
     #[error("what was read was replaced meanwhile: try again")]
     Replaced,
-    /// The owner's account cannot pay.
+    /// The owner's account cannot give the bucket what it needs.
+    #[error(
+        "the bucket needs {amount} obols and a fee of {fee} from its owner, account {account}, which has {balance}: \
+         fund it with `ostrakon wallet send {account} {lacking}`",
+        amount = .0.amount, fee = .0.fee, account = .0.account, balance = .0.balance, lacking = .0.lacking()
+    )]
+    OwnerTooPoor(TooPoor),
+    /// An account cannot pay.
     #[error("{0}")]
     Funds(String),
     /// Too few nodes respond.
@@ -119,7 +126,7 @@ impl BucketError {
         match self {
             Self::NoBucket { .. } | Self::NoSuchKey { .. } | Self::NoSuchUpload { .. } => ErrorKind::NotFound,
             Self::InvalidName { .. } | Self::KeyTooLong { .. } | Self::DescriptionTooLong { .. } => ErrorKind::Usage,
-            Self::Funds(_) => ErrorKind::Funds,
+            Self::OwnerTooPoor(_) | Self::Funds(_) => ErrorKind::Funds,
             Self::Unavailable(_) | Self::Busy | Self::Replaced => ErrorKind::Network,
             Self::Damaged(_) | Self::Check(_) => ErrorKind::Integrity,
             Self::Other(error) => error.kind(),

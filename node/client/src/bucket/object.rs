@@ -163,8 +163,8 @@ impl Bucket {
     /// Puts an object.
     ///
     /// # Errors
-    /// [`BucketError::Precondition`], [`BucketError::Body`], [`BucketError::Check`], [`BucketError::Funds`] and others;
-    /// nothing was changed then.
+    /// [`BucketError::Precondition`], [`BucketError::Body`], [`BucketError::Check`], [`BucketError::OwnerTooPoor`] and
+    /// others; nothing was changed then.
     pub async fn put(&self, key: &str, put: Put<'_>) -> Result<PutDone, BucketError> {
         check_key(key)?;
         put.described.check()?;

@@ -84,7 +84,7 @@ impl Bucket {
     /// Extends the leases that are over half, to the full term; the bucket's account is filled for it from the owner's.
     ///
     /// # Errors
-    /// [`BucketError::Funds`] when neither can pay, and when the ledger cannot be asked or told.
+    /// [`BucketError::OwnerTooPoor`] when neither can pay, and when the ledger cannot be asked or told.
     pub async fn renew(&self) -> Result<Leases, BucketError> {
         let (depot, used) = (&self.engine().index.depot, self.used().await?);
         let look = |(blob, _): Used| async move { Ok::<_, BucketError>((blob, depot.leases(blob.object).await?)) };
