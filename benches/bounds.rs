@@ -1,12 +1,12 @@
 //! That what the ledger costs does not grow with the network: the block that begins an epoch, a commit and a draw, with
-//! few providers and slots, and with many of both; the block that begins an epoch, with up to a million commitments; and
-//! the blocks in which all of those end, in one epoch.
+//! few providers and slots, and with many of both; the block that begins an epoch, with up to a million commitments;
+//! and the blocks in which all of those end, in one epoch.
 //!
 //! Blocks are judged as a validator does before it votes, over records in memory, on one thread. The block that begins
-//! an epoch ends eight commitments. At the end come two tables: each operation in each network, and the most that one of
-//! them costs as a multiple of the least. A time there is the one that a tenth of the runs kept below, so that what else
-//! the machine does counts little; of blocks in which all ends, the one that a twentieth exceeded. While all ends, the
-//! providers prove what they stored, and nothing may be held against them afterwards.
+//! an epoch ends eight commitments. At the end come two tables: each operation in each network, and the most that one
+//! of them costs as a multiple of the least. A time there is the one that a tenth of the runs kept below, so that what
+//! else the machine does counts little; of blocks in which all ends, the one that a twentieth exceeded. While all ends,
+//! the providers prove what they stored, and nothing may be held against them afterwards.
 //!
 //! A million commitments take some ten gigabytes of memory.
 
@@ -148,8 +148,8 @@ impl Bench<'_> {
     }
 }
 
-/// Microseconds in each of so many networks, below which this part of a hundred runs were, and the most as a multiple of
-/// the least, which may be `most_ratio`; nothing when nothing was measured.
+/// Microseconds in each of so many networks, below which this part of a hundred runs were, and the most as a multiple
+/// of the least, which may be `most_ratio`; nothing when nothing was measured.
 fn row(
     operation: &str,
     (times, columns): (&BTreeMap<usize, Vec<Duration>>, usize),

@@ -47,8 +47,8 @@ fn next_block_at(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>, now_
     (decide(&rules, block, &keys), changes)
 }
 
-/// Commits blocks with a transfer and a storage proof each, up to this height; three are in an epoch. No rules have seen
-/// the proofs.
+/// Commits blocks with a transfer and a storage proof each, up to this height; three are in an epoch. No rules have
+/// seen the proofs.
 pub(super) fn grow_proving(ledger: &dyn LedgerStore, world: &World, height: u64) {
     let (rules, start_ms) = (Rules::from(&world.genesis), world.genesis.time_ms);
     for number in ledger.view().tip().height.0..height {

@@ -2,12 +2,12 @@
 //!
 //! A provider that was silent for too long is written off: its slots are lost, a bounded number in each block, the most
 //! endangered first. Those are what has a ticket already, in the order of tickets, which begins again whenever another
-//! provider is written off. After them comes the rest, provider by provider. A commitment loses together whatever it has
-//! on providers that are written off, so that its ticket has the place that it will keep.
+//! provider is written off. After them comes the rest, provider by provider. A commitment loses together whatever it
+//! has on providers that are written off, so that its ticket has the place that it will keep.
 //!
-//! A provider pays for each slot from the bond behind it, when somebody else has rebuilt it, or after some time, or when
-//! its commitment ends, whichever is first. Until then it may bring the column back and pay nothing. What it pays is
-//! first for the repair; of the rest the owner gets 60 % and the others burn.
+//! A provider pays for each slot from the bond behind it, when somebody else has rebuilt it, or after some time, or
+//! when its commitment ends, whichever is first. Until then it may bring the column back and pay nothing. What it pays
+//! is first for the repair; of the rest the owner gets 60 % and the others burn.
 
 use crate::{
     id::{Amount, Epoch, NodeId},

@@ -3,9 +3,9 @@
 //! Storage proofs go first: they are the most of what blocks have, and convince nobody of anything once their epoch is
 //! over. The block is proven without them, for its header has their root, and a node that has to execute it restores a
 //! snapshot. Whole blocks go when the ledger uses more than it may of its disk ([`crate::ledger_room`]), the oldest
-//! first. A ledger without such a bound keeps all, proofs too. What stays forever are the nodes of the history, by which
-//! any block is proven, and the handovers from one validator set to the next, by which a light client follows the chain
-//! from genesis.
+//! first. A ledger without such a bound keeps all, proofs too. What stays forever are the nodes of the history, by
+//! which any block is proven, and the handovers from one validator set to the next, by which a light client follows the
+//! chain from genesis.
 
 use std::ops::Range;
 
