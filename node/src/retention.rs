@@ -18,7 +18,7 @@ use ostrakon_proto::{
     },
     wire::chain::Head,
 };
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -110,13 +110,24 @@ impl Retention {
     /// # Errors
     /// [`LedgerError`] when blocks cannot be read. Errors of the store are logged, and retried in the next epoch.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
-        let (mut heads, mut done) = (self.chain.subscribe(), None);
+        let (mut heads, mut done, mut has_more) = (self.chain.subscribe(), None, false);
         loop {
             let head = heads.see();
             if self.is_current(&head) {
+                has_more |= done.is_none_or(|done: Followed| done.epoch != head.epoch);
                 done = Some(self.follow(&head, done).await?);
             }
-            if stop.run_until_cancelled(heads.next()).await.is_none() {
+            let next = async {
+                // A volume may take days to drain: blocks come first.
+                while has_more {
+                    has_more = self.on_store(|on| on.columns.compact()).await;
+                    if timeout(REST, heads.next()).await.is_ok() {
+                        return;
+                    }
+                }
+                heads.next().await;
+            };
+            if stop.run_until_cancelled(next).await.is_none() {
                 return Ok(());
             }
         }
@@ -188,9 +199,6 @@ impl Retention {
             for (key, change) in page.changes {
                 self.on_store(move |on| on.apply(&key, change)).await;
             }
-        }
-        while self.on_store(|on| on.columns.compact()).await {
-            sleep(REST).await;
         }
     }
 

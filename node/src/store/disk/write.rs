@@ -141,13 +141,33 @@ impl Disk {
     pub(super) fn change_state(&self, key: &PlaceKey, state: PlaceState) -> Result<(), StoreError> {
         let _lock = self.column_locks.take(&key.column, &key.object);
         let record = self.index.place(key)?.ok_or(StoreError::NotFound { column: key.column })?;
-        let before = record.stored(key);
-        let after = StoredPlace { state, ..before };
+        self.put_state((key, record), StoredPlace { state, ..record.stored(key) }, Durability::Unsynced)
+    }
+
+    /// Gives a place that was stored here for another volume, and not renewed since, the state that it had there.
+    pub(in crate::store) fn adopt(&self, place: &Place, state: PlaceState) -> Result<(), StoreError> {
+        let key = place.key();
+        let _lock = self.column_locks.take(&key.column, &key.object);
+        let record = self.index.place(&key)?.ok_or(StoreError::NotFound { column: key.column })?;
+        let before = record.stored(&key);
+        if before != StoredPlace::new(*place) {
+            return Ok(());
+        }
+        self.put_state((&key, record), StoredPlace { state, ..before }, Durability::Synced)
+    }
+
+    /// Records a place's state, and counts it; with the lock of its column.
+    fn put_state(
+        &self,
+        (key, record): (&PlaceKey, PlaceRecord),
+        after: StoredPlace,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.put_place(key, &PlaceRecord::new(&after, record.note));
-        self.index.commit(batch, Durability::Unsynced)?;
+        self.index.commit(batch, durability)?;
         let mut usage = lock(&self.usage);
-        usage.count_out(&before);
+        usage.count_out(&record.stored(key));
         usage.count_in(&after);
         Ok(())
     }

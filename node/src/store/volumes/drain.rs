@@ -62,35 +62,35 @@ impl Volumes {
     /// Stores a place on another volume, and deletes it here.
     fn move_place(&self, from: &Disk, StoredPlace { place, state }: &StoredPlace) -> Result<(), StoreError> {
         let key = place.key();
+        let (manifest, upload) = (from.manifest(&place.object)?, UploadId(random()?));
+        let manifest = manifest.ok_or(StoreError::NotFound { column: key.column })?;
         let to = match self.takers().find(|disk| disk.renews(&key)) {
-            Some(to) => to,
+            // It is about to be the only copy.
+            Some(to) => to.scrub_column(&key.column).map(|()| to)?,
             None => {
                 let to = self.roomiest().ok_or(StoreError::NoVolume)?;
-                copy(from, to, place)?;
+                send(from, to, (upload, place))?;
                 to
             }
         };
-        to.set_state(&key, *state)?;
+        if let Err(error) = to.finish(upload, *place, manifest) {
+            // Where it is damaged here, that is recorded, so that it is repaired from other holders.
+            return from.scrub_column(&key.column).and(Err(error));
+        }
+        to.adopt(place, *state)?;
         // If its state has changed since, it is deleted in the next walk.
         from.purge(&key, *state).map(drop)
     }
 }
 
-/// Stores the column of a place on another disk, which hashes it.
-fn copy(from: &Disk, to: &Disk, place: &Place) -> Result<(), StoreError> {
-    let manifest = from.manifest(&place.object)?.ok_or(StoreError::NotFound { column: place.column })?;
-    let upload = UploadId(random()?);
+/// Sends the column of a place to another disk.
+fn send(from: &Disk, to: &Disk, (upload, place): (UploadId, &Place)) -> Result<(), StoreError> {
     let mut next = to.begin(upload, place.column_len)?.next;
     while next < place.column_len {
         let range = from.read(&place.column, next, CHUNK).inspect_err(|_| to.abort(upload))?;
         next = to.write(upload, next, range.bytes)?;
     }
-    let stored = to.finish(upload, *place, manifest);
-    if matches!(stored, Err(StoreError::Mismatch { .. })) {
-        // Records the damage, so that it is repaired from other holders.
-        from.scrub_column(&place.column)?;
-    }
-    stored
+    Ok(())
 }
 
 fn random() -> Result<[u8; 16], StoreError> {
