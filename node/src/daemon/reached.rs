@@ -4,7 +4,7 @@
 //! What a node finds by itself ([`super::reach`]) says nothing of a firewall before it. Not here: connecting back,
 //! which is the network's.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ostrakon_net::{address, ask, swarm::SwarmHandle};
 use ostrakon_node::chain::Chain;
@@ -16,12 +16,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How often it is checked whether the addresses have changed, or nobody could be asked about one.
+/// How often it is checked whether the addresses have changed.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often others are asked.
+/// How often others are asked about an address; the first times more often, while nobody can be.
 const EVERY: Duration = Duration::from_secs(3600);
-/// Nodes that are asked about an address.
+/// Nodes that are asked about an address, and those that may refuse to answer.
 const ASKED: usize = 3;
+const REFUSED: usize = 3;
 /// Characters of a reason that are shown.
 const REASON: usize = 200;
 
@@ -45,36 +46,48 @@ impl ReachedStatus {
         let problem = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
         format!("reached   at {address} by {reached} of {asked} nodes that tried{problem}")
     }
+
+    /// Tells the operator when nobody reaches the node there.
+    fn warn(&self) {
+        if self.asked > 0 && self.reached == 0 {
+            tracing::warn!(
+                address = %self.address, asked = self.asked, problem = ?self.problem,
+                "other nodes cannot connect to an address that this node announces: let its port through in the \
+                 router and the firewall, announce the right address, or set `behind_nat = true`"
+            );
+        }
+    }
 }
 
 /// Asks, and tells the outcome. Never returns.
 pub(super) async fn keep(swarm: &SwarmHandle, (chain, own): (&Chain, NodeId), told: watch::Sender<Vec<ReachedStatus>>) {
-    let mut known = (Vec::new(), Instant::now());
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
     loop {
         // By the first time it is connected with others.
         sleep(LOOK).await;
         let announced = chain.read(move |records| records.provider(&own)).await;
         let announced = announced.map(|provider| provider.addresses).unwrap_or_default();
-        if announced == known.0 && known.1.elapsed() < EVERY {
-            continue;
-        }
-        let mut found = Vec::new();
+        known.retain(|address, _| announced.contains(address));
         // Others cannot tell where a relay leads.
-        for text in announced.iter().filter(|text| address::endpoint(text).is_ok()) {
-            found.push(look(swarm, chain, text).await);
+        for text in announced.into_iter().filter(|text| address::endpoint(text).is_ok()) {
+            let last = known.get(&text);
+            if last.is_none_or(|last| last.at.elapsed() >= last.pause) {
+                let status = look(swarm, chain, &text).await;
+                let pause = last.map_or(LOOK, |last| 2 * last.pause).min(EVERY);
+                let pause = if status.asked > 0 { EVERY } else { pause };
+                status.warn();
+                known.insert(text, Known { status, at: Instant::now(), pause });
+            }
         }
-        for status in found.iter().filter(|status| status.asked > 0 && status.reached == 0) {
-            tracing::warn!(
-                address = %status.address, asked = status.asked, problem = ?status.problem,
-                "other nodes cannot connect to an address that this node announces: let its port through in the \
-                 router and the firewall, announce the right address, or set `behind_nat = true`"
-            );
-        }
-        if found.iter().all(|status| status.asked > 0) {
-            known = (announced, Instant::now());
-        }
-        told.send_replace(found);
+        told.send_replace(known.values().map(|known| known.status.clone()).collect());
     }
+}
+
+/// What is known of an address: since when, and how long it will do.
+struct Known {
+    status: ReachedStatus,
+    at: Instant,
+    pause: Duration,
 }
 
 /// Asks about one address.
@@ -86,9 +99,10 @@ async fn look(swarm: &SwarmHandle, chain: &Chain, text: &str) -> ReachedStatus {
         connected.into_iter().filter(is_member).collect::<Vec<_>>()
     });
     let members = members.await;
+    let mut refused = 0;
     for place in places(text).await {
         for node in &members {
-            if status.asked >= ASKED {
+            if status.asked >= ASKED || refused >= REFUSED {
                 return status;
             }
             match ask(swarm, *node, dial_back(place.clone())).await {
@@ -98,7 +112,10 @@ async fn look(swarm: &SwarmHandle, chain: &Chain, text: &str) -> ReachedStatus {
                     (status.asked, status.problem) = (status.asked + 1, Some(reason));
                 }
                 // It is not for this one to say: it sees the node elsewhere, is busy, or gone.
-                Err(error) => tracing::debug!(%error, address = text, "a node was not asked to connect back"),
+                Err(error) => {
+                    refused += 1;
+                    tracing::debug!(%error, address = text, "a node does not connect back");
+                }
             }
         }
     }

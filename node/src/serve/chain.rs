@@ -8,6 +8,7 @@ use borsh::BorshSerialize;
 use bytes::Bytes;
 use ostrakon_net::{
     DialBackError,
+    address::endpoint,
     admission::{Held, Source},
 };
 use ostrakon_proto::{
@@ -114,7 +115,7 @@ impl Serve {
             ChainRequest::Faults { epoch, after } => Ok(self.faults(epoch, after).await),
             ChainRequest::DialBack { address } => {
                 let _held = self.leave(turn, waits)?;
-                self.dial_back(source.node, &address).await
+                self.dial_back(source, &address).await
             }
         }
     }
@@ -215,8 +216,14 @@ impl Serve {
     }
 
     /// Whether the node can be reached at this address, which takes as long as an attempt to connect.
-    async fn dial_back(&self, node: NodeId, address: &str) -> Result<Frame, Refusal> {
-        let outcome: Result<(), String> = match self.parts.chain.peers().dial_back(node, address).await {
+    async fn dial_back(&self, source: Source, address: &str) -> Result<Frame, Refusal> {
+        if !source.is_member() {
+            return Err(Refusal::new(RefusalCode::Denied, "only a registered node is dialed"));
+        }
+        if address.len() > limits::ADDRESSES_LENGTH || endpoint(address).is_err() {
+            return Err(Refusal::new(RefusalCode::BadRequest, "not an address of TCP or QUIC"));
+        }
+        let outcome: Result<(), String> = match self.parts.chain.peers().dial_back(source.node, address).await {
             Ok(()) => Ok(()),
             Err(DialBackError::Failed(reason)) => Err(reason),
             Err(error @ DialBackError::Busy) => return Err(Refusal::new(RefusalCode::Busy, error)),
