@@ -70,7 +70,9 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let nodes = cluster.status()?.nodes;
     let last = |votes| nodes.iter().rfind(|node| node.validator == votes).context("some validate, and not all");
     let (asked, leaving) = (last(false)?, last(true)?);
-    cluster.restart_with(asked, |settings| format!("{settings}\nsnapshot_interval_blocks = {EVERY}\n"))?;
+    // It keeps all blocks, with their proofs: they are executed from the first on.
+    let keeps_all = |settings: &str| settings.replace("ledger_budget_bytes = 1073741824", "ledger_budget_bytes = 0");
+    cluster.restart_with(asked, |settings| format!("{}\nsnapshot_interval_blocks = {EVERY}\n", keeps_all(&settings)))?;
     let printed = live(&cluster, asked, leaving)?;
 
     let file = cluster.files.join("export.json");
