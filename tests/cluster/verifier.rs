@@ -72,7 +72,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let (asked, leaving) = (last(false)?, last(true)?);
     // It keeps all blocks, with their proofs: they are executed from the first on.
     let keeps_all = |settings: &str| settings.replace("ledger_budget_bytes = 1073741824", "ledger_budget_bytes = 0");
-    cluster.restart_with(asked, |settings| format!("{}\nsnapshot_interval_blocks = {EVERY}\n", keeps_all(&settings)))?;
+    cluster.restart_with(asked, |settings| format!("{}\nsnapshot_interval_blocks = {EVERY}\n", keeps_all(settings)))?;
     let printed = live(&cluster, asked, leaving)?;
 
     let file = cluster.files.join("export.json");
