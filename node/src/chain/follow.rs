@@ -6,13 +6,13 @@
 //! for a validator that decides alone: at its start it fetches blocks that its disk has lost. [`pull`] is for a
 //! validator that missed some.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::pending, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_net::{AskError, ask};
 use ostrakon_proto::{
     id::{Height, NodeId},
-    ledger::tx::DecidedBlock,
+    ledger::{state::Records, tx::DecidedBlock, verify_header},
     wire::{self, RefusalCode, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -242,7 +242,7 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<
     }
     for decided in blocks {
         if decided.block.lacks_proofs() {
-            return Err(PullError::NoProofs { node, height: decided.block.header.height });
+            return Err(lacks_proofs(chain, node, decided).await);
         }
         chain.accept(decided).await.map_err(|error| match error {
             AcceptError::Ledger(error) => PullError::Ledger(error),
@@ -256,14 +256,26 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<
     Ok(())
 }
 
+/// What it is that a node sent a block without its proofs: wrong, unless the block was decided.
+async fn lacks_proofs(chain: &Chain, node: NodeId, DecidedBlock { block, certificate }: DecidedBlock) -> PullError {
+    let (height, id) = (block.header.height, chain.rules().chain);
+    let verify = move |records: &dyn Records| verify_header(&id, &records.validator_set(), &block.header, &certificate);
+    match chain.read(verify).await {
+        Ok(()) => PullError::NoProofs { node, height },
+        Err(source) => PullError::Bad { node, source: AcceptError::Block { height, source } },
+    }
+}
+
 /// Fetches every block that any of `others` has and this node's disk lost: a validator must not decide a height twice.
-/// Waits for all nodes, or for most of them and a moment more, or up to a limit.
+/// Waits for all nodes, or for most of them and a moment more, or up to a limit; forever, where a block cannot be
+/// executed any more, so that the node has to start again from a snapshot.
 ///
 /// # Errors
 /// [`LedgerError`] when a block cannot be stored.
 pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), LedgerError> {
     let mut heads = heads(chain, others).await;
     heads.sort_by_key(|(_, head)| std::cmp::Reverse(head.height));
+    let mut dropped = Height(0);
     for (node, head) in heads {
         if head.height <= chain.head().height {
             break;
@@ -272,8 +284,19 @@ pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), Led
         match pull_to(chain, node, head.height).await {
             Ok(()) => {}
             Err(PullError::Ledger(error)) => return Err(error),
+            Err(PullError::NoProofs { height, .. }) => dropped = dropped.max(height),
             Err(error) => tracing::warn!(%node, %error, "cannot catch up from a node that claims to be ahead"),
         }
+    }
+    if chain.head().height < dropped {
+        // It decided that block, and would decide another of its height.
+        tracing::error!(
+            height = %dropped,
+            "this validator has an old ledger, and no node has what the blocks after it are executed with: it signs \
+             nothing, and waits for a snapshot from another node"
+        );
+        chain.shared.sync.pruned.notify_one();
+        return pending().await;
     }
     chain.set_synced(true);
     Ok(())

@@ -81,6 +81,7 @@ async fn serve(inbound: Requests, ledger: &Rocks, tamper: Tamper, asked: &Atomic
     while let Some(Inbound { request, reply, .. }) = inbound.next_of_any().await {
         let refuse = |code| Err(Refusal::new(code, "no"));
         let answer = match request.decode().expect("canonical") {
+            ChainRequest::Head => Ok((ChainResponse::Head(crate::chain::head_of(&*ledger.view())), Vec::new())),
             ChainRequest::Snapshots => Ok((ChainResponse::Hints, codec::encode(&ledger.snapshots()))),
             ChainRequest::Chunk { height, after } => match ledger.chunk(height, after).expect("read") {
                 Some(chunk) => match tamper(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&chunk)) {
@@ -178,36 +179,58 @@ async fn a_snapshot_that_is_not_far_ahead_is_not_fetched_until_blocks_are_pruned
     let waited = tokio::time::timeout(Duration::from_secs(600), &mut task).await;
     assert!(waited.is_err(), "ten blocks ahead is not more than ten");
     // The follower asks for block 1, which is not kept.
+    follows_until_restored(&chain, task).await;
+    drop(chain);
+    assert_eq!(tip(&world, dir.path()).height, Height(10));
+}
+
+/// Follows others until a snapshot is restored.
+async fn follows_until_restored(chain: &Chain, syncing: JoinHandle<Result<(), SyncError>>) {
     let stop = CancellationToken::new();
     let follow = crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), CancellationToken::new());
     let following = tokio::spawn(follow.run(stop.clone()));
-    assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
+    assert!(matches!(syncing.await.expect("no panic"), Err(SyncError::Restored)));
     stop.cancel();
     following.await.expect("no panic").expect("the disk is well");
-    drop(chain);
-    assert_eq!(tip(&world, dir.path()).height, Height(10));
+}
+
+/// A network of four, and the ledger of its validator at height 12, which has dropped the proofs of its first blocks.
+fn without_proofs(dir: &Path) -> (World, Arc<Rocks>) {
+    let (world, room) = (World::new(4), LedgerRoom::new(vec![dir.to_owned()], 1 << 30));
+    let pruning = Pruning { snapshot_interval_blocks: 5, room: Arc::new(room) };
+    let ledger = Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(pruning));
+    let ledger = Arc::new(ledger.expect("opens"));
+    grow_proving(&*ledger, &world, 12);
+    while ledger.tend().expect("the disk is well") {}
+    assert!(ledger.block(Height(1)).expect("read").is_some_and(|decided| decided.block.lacks_proofs()));
+    (world, ledger)
 }
 
 #[tokio::test(start_paused = true)]
 async fn blocks_whose_proofs_are_dropped_ask_for_a_snapshot() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
-    let (world, room) = (World::new(4), LedgerRoom::new(vec![old_dir.path().to_owned()], 1 << 30));
-    let pruning = Pruning { snapshot_interval_blocks: 5, room: Arc::new(room) };
-    let ledger = Rocks::open(old_dir.path(), &world.genesis).and_then(|rocks| rocks.with_pruning(pruning));
-    let ledger = Arc::new(ledger.expect("opens"));
-    grow_proving(&*ledger, &world, 12);
-    while ledger.tend().expect("the disk is well") {}
-    assert!(ledger.block(Height(1)).expect("read").is_some_and(|decided| decided.block.lacks_proofs()));
+    let (world, ledger) = without_proofs(old_dir.path());
+    let _peer = peer(&world, 0, &ledger, honest);
+    let (chain, sync) = newcomer(&world, dir.path(), 100).await;
+    follows_until_restored(&chain, tokio::spawn(sync.run(CancellationToken::new()))).await;
+    assert_eq!(chain.head().height, Height(0), "nothing was executed");
+    drop(chain);
+    assert_eq!(tip(&world, dir.path()).height, Height(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_validator_signs_nothing_where_it_lacks_blocks_that_it_decided() {
+    let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    let (world, ledger) = without_proofs(old_dir.path());
     let _peer = peer(&world, 0, &ledger, honest);
     let (chain, sync) = newcomer(&world, dir.path(), 100).await;
     let task = tokio::spawn(sync.run(CancellationToken::new()));
-    let stop = CancellationToken::new();
-    let follow = crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), CancellationToken::new());
-    let following = tokio::spawn(follow.run(stop.clone()));
-    assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
-    stop.cancel();
-    following.await.expect("no panic").expect("the disk is well");
-    assert_eq!(chain.head().height, Height(0), "nothing was executed");
+    let others = [node_id(0)];
+    tokio::select! {
+        biased;
+        caught_up = crate::chain::follow::catch_up(&chain, &others) => panic!("it would sign: {caught_up:?}"),
+        restored = task => assert!(matches!(restored.expect("no panic"), Err(SyncError::Restored))),
+    }
     drop(chain);
     assert_eq!(tip(&world, dir.path()).height, Height(10));
 }
