@@ -31,6 +31,7 @@ use super::{
     calls::{Call, Calls},
     circuit::{self, is_relayed},
     config::SwarmConfig,
+    dial_back::DialBack,
     dials::{Dials, Failed, is_tcp},
     handle::{Asked, Shared},
     names::{Names, Resolved, is_named},
@@ -60,7 +61,7 @@ pub(super) struct Actor {
     dials: Dials,
     names: Names,
     /// The other end of each connection.
-    remotes: BTreeMap<ConnectionId, Multiaddr>,
+    remotes: BTreeMap<ConnectionId, (PeerId, Multiaddr)>,
     /// Through which a node behind NAT listens; nothing for another.
     relays: Option<Relays>,
     metrics: NetMetrics,
@@ -170,7 +171,7 @@ impl Actor {
             // Only fails when there is none.
             let _gone = self.swarm.disconnect_peer_id(peer);
         }
-        dials_back.into_iter().for_each(|asked| self.swarm.behaviour_mut().back.begin(asked));
+        dials_back.into_iter().for_each(|asked| self.dial_back(asked));
         for peer in self.dials.peers() {
             if self.dials.is_late(peer, Instant::now()) && (self.search(peer) || self.dials.is_searched(peer)) {
                 self.dials.await_search(peer);
@@ -221,7 +222,8 @@ impl Actor {
                 if is_tcp(remote) || endpoint.is_relayed() {
                     self.shared.set_connected(peer_id, true);
                 }
-                self.remotes.insert(connection_id, remote.clone());
+                self.remotes.insert(connection_id, (peer_id, remote.clone()));
+                self.dials.back.opened(connection_id);
                 if endpoint.is_relayed() && num_established.get() == 1 {
                     self.on_relayed(peer_id);
                 } else {
@@ -312,7 +314,7 @@ impl Actor {
         if self.swarm.behaviour_mut().observed.told(connection, &info.observed_addr) {
             self.dials.observed_by(peer, Instant::now()).into_iter().for_each(|waiting| self.advance(waiting));
         }
-        if let Some((relays, remote)) = self.relays.as_mut().zip(self.remotes.get(&connection))
+        if let Some((relays, (_, remote))) = self.relays.as_mut().zip(self.remotes.get(&connection))
             && info.protocols.contains(&relay::HOP_PROTOCOL_NAME)
         {
             let there = table::there(announced(info), remote);
@@ -323,7 +325,7 @@ impl Actor {
         if self.is_client || !info.protocols.contains(&self.kad_name) {
             return;
         }
-        let Some(remote) = self.remotes.get(&connection).cloned() else { return };
+        let Some((_, remote)) = self.remotes.get(&connection).cloned() else { return };
         let confirmed = table::confirmed(announced(info), &remote);
         let known = self.table_addresses(peer);
         if confirmed.is_empty() || known.iter().cloned().collect::<BTreeSet<_>>() == confirmed {
@@ -464,7 +466,19 @@ impl Actor {
         addresses
     }
 
+    /// Dials a node that asks for it where it says that it is.
+    fn dial_back(&mut self, asked: DialBack) {
+        let peer = asked.peer;
+        let origins = self.remotes.values().filter(|(other, _)| *other == peer).map(|(_, remote)| remote);
+        let Some(options) = self.dials.back.begin(asked, origins) else { return };
+        let connection = options.connection_id();
+        if let Err(error) = self.swarm.dial(options) {
+            self.dials.back.failed(connection, &error);
+        }
+    }
+
     fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) {
+        self.dials.back.failed(connection, error);
         let now = Instant::now();
         if self.swarm.behaviour().observed.has_failed(peer, now) {
             self.dials.observed_by(peer, now).into_iter().for_each(|waiting| self.advance(waiting));

@@ -17,7 +17,6 @@ use ostrakon_proto::{id::ChainId, wire::Protocol};
 
 use super::{
     attempts::Attempts,
-    back::DialsBack,
     calls::IN_FLIGHT,
     config::{StartError, SwarmConfig},
     exchange::{self, Service},
@@ -66,19 +65,13 @@ const RESERVATIONS: usize = 1024;
 /// renewed ends.
 const RESERVATION: Duration = Duration::from_secs(365 * 86_400);
 
-/// What refuses connections, and attempts to open them.
+/// libp2p's parts. The limits come first: no other part must see a connection that they refuse.
 #[derive(NetworkBehaviour)]
-pub(super) struct Refusing {
+pub(super) struct Behaviour {
     places: Places,
     connections: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     attempts: Attempts,
-}
-
-/// libp2p's parts. What refuses comes first: no other part must see a connection that is refused.
-#[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
-    refusing: Refusing,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
@@ -86,7 +79,6 @@ pub(super) struct Behaviour {
     pub(super) observed: Observed,
     relay: Toggle<relay::Behaviour>,
     relayed: relay::client::Behaviour,
-    pub(super) back: DialsBack,
     punching: dcutr::Behaviour,
 }
 
@@ -104,16 +96,13 @@ impl Behaviour {
         let places = Places::new(members.clone(), connections, metrics.admission.clone());
         let service =
             (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes, metrics.clone()));
-        let refusing = Refusing {
+        Self {
             places,
             connections: connection_limits::Behaviour::new(connection_limits(config)),
             memory: memory_connection_limits::Behaviour::with_max_percentage(
                 f64::from(config.limits.memory_percent.min(100)) / 100.0,
             ),
             attempts: Attempts::default(),
-        };
-        Self {
-            refusing,
             identify: identify::Behaviour::new(
                 // The address book is ours: identify's own cache of addresses is off.
                 identify::Config::new(network_name(&config.chain), key.public())
@@ -126,7 +115,6 @@ impl Behaviour {
             observed: Observed::default(),
             relay: relays(config).map(|settings| relay::Behaviour::new(local, settings)).into(),
             relayed,
-            back: DialsBack::default(),
             punching: dcutr::Behaviour::new(local),
         }
     }

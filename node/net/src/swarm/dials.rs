@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     circuit::{is_quic, is_relayed, plain, relay},
+    dial_back::DialsBack,
     names::Resolved,
     secure::SecureError,
 };
@@ -198,6 +199,8 @@ pub(super) struct Dials {
     searched: BTreeMap<PeerId, Instant>,
     /// Nodes that are reached through a relay while a direct connection is being opened, each with until when.
     punching: BTreeMap<PeerId, Instant>,
+    /// Nodes that asked to be dialed.
+    pub(super) back: DialsBack,
 }
 
 impl Dials {

@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    back::DialBack,
     calls::{Call, Caller},
+    dial_back::DialBack,
     foreign::Foreign,
     memory::{Budget, Buffered},
     names::is_named,

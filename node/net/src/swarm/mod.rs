@@ -5,19 +5,19 @@
 //! (connections being made) and `names` (which are resolved for these). `exchange` carries requests and answers, both
 //! ways; those of other nodes go to the queues of [`crate::admission`]. `places` says which connections others may
 //! have, `table` which addresses Kademlia keeps. `circuit` tells addresses through relays, `relays` chooses those of a
-//! node behind NAT, `observed` gathers what opens a direct connection to it, and `attempts` bounds those; `back` dials
-//! who asks whether it can be reached. `behaviour` bounds libp2p's parts, `codec` the frames. `transport` makes
-//! connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and `memory` is the budget of what all of
-//! them buffer. `recorder` counts libp2p's events. Not here: what is asked.
+//! node behind NAT, `observed` gathers what opens a direct connection to it, and `attempts` bounds those; `dial_back`
+//! has those who ask whether they can be reached. `behaviour` bounds libp2p's parts, `codec` the frames. `transport`
+//! makes connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and `memory` is the budget of what
+//! all of them buffer. `recorder` counts libp2p's events. Not here: what is asked.
 
 mod actor;
 mod attempts;
-mod back;
 mod behaviour;
 mod calls;
 mod circuit;
 mod codec;
 mod config;
+mod dial_back;
 mod dials;
 mod exchange;
 mod foreign;
