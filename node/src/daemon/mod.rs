@@ -1,9 +1,9 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
-//! runs its node, which [`reached`] has others connect with, [`status`] prints its status and [`earnings`] what it was
-//! paid; with [`network`] several operators found a network, with [`member`] a node joins and leaves its validators,
-//! with [`drain`] it ends its service without a loss, and with [`volume`] its operator changes the disks that it stores
-//! columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`] tells the service
-//! manager.
+//! runs its node, which [`reachability`] has others connect with, [`status`] prints its status and [`earnings`] what it
+//! was paid; with [`network`] several operators found a network, with [`member`] a node joins and leaves its
+//! validators, with [`drain`] it ends its service without a loss, and with [`volume`] its operator changes the disks
+//! that it stores columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
+//! tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -28,7 +28,7 @@ mod network;
 mod notify;
 mod offer;
 mod reach;
-mod reached;
+mod reachability;
 mod run;
 mod scrapes;
 mod status;

@@ -50,7 +50,7 @@ use super::{
     earnings,
     live::LiveConfig,
     notify::ServiceManager,
-    reached,
+    reachability,
     scrapes::ScrapeServer,
     status::{self, Reporter},
 };
@@ -303,7 +303,7 @@ async fn until_stopped(
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());
     let mut journal = pin!(earnings::keep(dir, (&chain, own), &workers));
-    let mut reaching = pin!(reached::keep(&swarm, (&chain, own), reporter.reached()));
+    let mut reaching = pin!(reachability::keep(&swarm, (&chain, own), reporter.reached()));
     let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();

@@ -29,7 +29,7 @@ use ostrakon_proto::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{reached::ReachedStatus, say};
+use super::{reachability::Reachability, say};
 
 /// Faults that are printed for people: the newest.
 const FAULTS: usize = 5;
@@ -73,7 +73,7 @@ struct NetworkStatus {
     /// The number of nodes it is connected to.
     peers: usize,
     /// Whether other nodes, when they were asked, could connect with it at the addresses that the ledger has.
-    reached: Vec<ReachedStatus>,
+    reached: Vec<Reachability>,
     /// The addresses through relays that serve it.
     relays: Vec<String>,
     /// Bytes of requests and answers that went directly, since the process began.
@@ -220,7 +220,7 @@ pub(super) struct Reporter {
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
     audit: watch::Receiver<Option<AuditStatus>>,
-    reached: watch::Sender<Vec<ReachedStatus>>,
+    reached: watch::Sender<Vec<Reachability>>,
     vote_key: OnceLock<VoteKey>,
 }
 
@@ -243,7 +243,7 @@ impl Reporter {
     }
 
     /// Where it is told whether others reach the node.
-    pub(super) fn reached(&self) -> watch::Sender<Vec<ReachedStatus>> {
+    pub(super) fn reached(&self) -> watch::Sender<Vec<Reachability>> {
         self.reached.clone()
     }
 
@@ -448,7 +448,7 @@ impl NetworkStatus {
     /// Where it is reached, and its paths, where it has to do with relays.
     fn lines(&self) -> impl Iterator<Item = String> {
         let Self { reached, relays, direct_bytes, relayed_bytes, .. } = self;
-        let reached = reached.iter().filter(|status| status.asked > 0).map(ReachedStatus::line);
+        let reached = reached.iter().filter(|status| status.asked > 0).map(Reachability::line);
         let relays_line = (!relays.is_empty()).then(|| format!("relays    {}", relays.join(" ")));
         let paths = format!("traffic   {direct_bytes} bytes directly, {relayed_bytes} through relays");
         reached.chain(relays_line).chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))

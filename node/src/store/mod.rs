@@ -406,7 +406,8 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// When the index fails.
     fn purge(&self, place: &PlaceKey, state: PlaceState) -> Result<bool, StoreError>;
 
-    /// Does a part of the work that gives back what is left of deleted columns; whether there is more to do.
+    /// Does a part of the work that nobody waits for: gives back what is left of deleted columns, and moves columns off
+    /// a volume that is drained. Whether there is more to do.
     fn compact(&self) -> bool;
 
     /// Reads and hashes a whole column; records whether it is damaged.

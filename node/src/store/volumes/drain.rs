@@ -102,6 +102,6 @@ fn random() -> Result<[u8; 16], StoreError> {
 
 /// Tells the operator why something stays; false, for the caller to give up.
 fn warn(volume: &Volume, error: &StoreError) -> bool {
-    tracing::warn!(volume = %volume.listed.id, "cannot move a column off the volume that is drained: {error}");
+    tracing::warn!(volume = %volume.listed.id, "cannot move a column off this volume, which is being drained: {error}");
     false
 }

@@ -28,7 +28,7 @@ const REASON: usize = 200;
 
 /// Whether the node is reached at an address that it announces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ReachedStatus {
+pub(super) struct Reachability {
     /// The address.
     pub(super) address: String,
     /// Nodes that tried to connect.
@@ -39,7 +39,7 @@ pub(super) struct ReachedStatus {
     pub(super) problem: Option<String>,
 }
 
-impl ReachedStatus {
+impl Reachability {
     /// One line of the status.
     pub(super) fn line(&self) -> String {
         let Self { address, asked, reached, problem } = self;
@@ -60,7 +60,7 @@ impl ReachedStatus {
 }
 
 /// Asks, and tells the outcome. Never returns.
-pub(super) async fn keep(swarm: &SwarmHandle, (chain, own): (&Chain, NodeId), told: watch::Sender<Vec<ReachedStatus>>) {
+pub(super) async fn keep(swarm: &SwarmHandle, (chain, own): (&Chain, NodeId), told: watch::Sender<Vec<Reachability>>) {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     loop {
         // By the first time it is connected with others.
@@ -83,16 +83,16 @@ pub(super) async fn keep(swarm: &SwarmHandle, (chain, own): (&Chain, NodeId), to
     }
 }
 
-/// What is known of an address: since when, and how long it will do.
+/// What is known of an address, when it was found, and for how long it counts.
 struct Known {
-    status: ReachedStatus,
+    status: Reachability,
     at: Instant,
     pause: Duration,
 }
 
 /// Asks about one address.
-async fn look(swarm: &SwarmHandle, chain: &Chain, text: &str) -> ReachedStatus {
-    let mut status = ReachedStatus { address: text.to_owned(), asked: 0, reached: 0, problem: None };
+async fn look(swarm: &SwarmHandle, chain: &Chain, text: &str) -> Reachability {
+    let mut status = Reachability { address: text.to_owned(), asked: 0, reached: 0, problem: None };
     let connected = swarm.connected();
     let members = chain.read(move |records| {
         let is_member = |node: &NodeId| records.provider(node).is_some();
