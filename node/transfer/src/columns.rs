@@ -41,7 +41,7 @@ const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// Chunks over whose times the median is taken.
 const TIMES: usize = 64;
 /// A chunk is late after this, however quick the others were.
-const LATE_MIN: Duration = Duration::from_millis(250);
+pub(crate) const LATE_MIN: Duration = Duration::from_millis(250);
 /// Chunks that may be asked for because others are late: so many a column, and one of so many that were received.
 const HEDGES: usize = 2;
 const HEDGE_PART: usize = 8;
@@ -385,17 +385,20 @@ impl Columns {
         (0..state.columns.len()).filter(open).min_by_key(|index| rank(*index))
     }
 
-    /// When a chunk counts as late: three times the median, or while nothing is known, when the line should have
-    /// delivered a whole window.
+    /// When a chunk counts as late: after three times the median, or half of that while the line is idle; while nothing
+    /// is known, when the line should have delivered a whole window.
     pub fn late_after(&self) -> Duration {
-        let state = lock(&self.state);
+        let (line, state) = (&self.wires.lines.down, lock(&self.state));
         let mut times: Vec<Duration> = state.times.iter().copied().collect();
         if times.is_empty() {
-            return self.wires.lines.down.drain().max(LATE_MIN);
+            return line.drain().max(LATE_MIN);
         }
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
-        (*median * 3).max(LATE_MIN)
+        let late = *median * 3;
+        // All others may be waiting for this one, and nothing waits for the line.
+        let late = if line.is_idle() { late / 2 } else { late };
+        late.max(LATE_MIN)
     }
 
     /// Columns that have a holder left.

@@ -1,7 +1,7 @@
 //! Bytes in flight over this process's line, in one direction, of all transfers together.
 //!
-//! A process does not know its line; it sees how fast bytes arrive. The window is what the line delivers in a second,
-//! or in two of the shortest times that a chunk took, whichever is more, but in no more than four: less would leave the
+//! A process does not know its line; it sees how fast bytes arrive. The window is what the line delivers in a second or
+//! two, or in twice the shortest time that a chunk took, if that is more, but in no more than four: less would leave the
 //! line idle, and more would only wait in buffers, where a slow line looks like a slow holder. The delivery rate is
 //! measured as BBR does it (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that
 //! arrives, the bytes of all that arrived since it was sent, by the time it took. A sample of a line that is not full
@@ -32,8 +32,10 @@ const FIRST: u64 = 2 * LEAST;
 const GROWTH: u64 = 4;
 /// The greatest window: bandwidth x delay of 1.6 Gbit/s and 300 ms.
 const MOST: u64 = 64 * 1024 * 1024;
-/// How long a window should take.
-const TIME: Duration = Duration::from_secs(1);
+/// How long a window should take: an add sends to more connections than a get reads from, and each needs a chunk in
+/// flight, or TCP takes it for idle and slows it down.
+const TIME_UP: Duration = Duration::from_secs(2);
+const TIME_DOWN: Duration = Duration::from_secs(1);
 /// How long it may take: of the shortest time, all may have been spent waiting behind this process's own first chunks.
 const LONG: Duration = Duration::from_secs(4);
 /// How long it is assumed to take while the rate is unknown.
@@ -46,12 +48,18 @@ const FASTEST: u64 = 1 << 40;
 const FADE: u64 = 16;
 
 /// Both directions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
     /// To others.
     pub up: Line,
     /// From others.
     pub down: Line,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { up: Line::new(TIME_UP), down: Line::new(TIME_DOWN) }
+    }
 }
 
 /// One direction of a line.
@@ -65,6 +73,8 @@ pub struct Line {
 /// What is known of a line. Pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
+    /// How long the window should take.
+    time: Duration,
     /// Bytes that may be in flight.
     window: u64,
     /// Bytes that have arrived.
@@ -90,15 +100,19 @@ struct InFlight<'a> {
     full: bool,
 }
 
-impl Default for Line {
-    fn default() -> Self {
+impl Line {
+    /// A line that nothing is known of, whose window should take so long.
+    fn new(time: Duration) -> Self {
         let (shortest, grown) = (Duration::MAX, (0, 0));
-        let state = State { window: FIRST, arrived: 0, rate: 0, shortest, grown, is_full: false };
+        let state = State { time, window: FIRST, arrived: 0, rate: 0, shortest, grown, is_full: false };
         Self { free: Arc::new(Semaphore::new(kib(FIRST))), state: Mutex::new(state) }
     }
-}
 
-impl Line {
+    /// Whether no more than half of what may be in flight is: another chunk would delay no others.
+    pub fn is_idle(&self) -> bool {
+        2 * self.free.available_permits() >= kib(lock(&self.state).window)
+    }
+
     /// Does `work`, which delivers so many bytes, when the window has space for them: in the order of calls. `sent` is
     /// called then. An outcome that is `delivered` is a sample of the rate.
     pub async fn carry<T>(
@@ -170,7 +184,7 @@ impl State {
         }
         self.grown.1 = self.grown.1.saturating_sub(bytes);
         self.is_full |= full && (self.grown.1 == 0 || took >= LONG);
-        let nanos = self.shortest.saturating_mul(2).clamp(TIME, LONG).as_nanos();
+        let nanos = self.shortest.saturating_mul(2).clamp(self.time, LONG).as_nanos();
         let carried = u64::try_from(u128::from(self.rate) * nanos / 1_000_000_000).unwrap_or(MOST);
         // Slow start: for each byte that arrived, two follow.
         let window = if self.is_full { carried } else { carried.max(self.window + bytes) };
@@ -182,7 +196,7 @@ impl State {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE * self.drain().max(TIME)
+        PATIENCE * self.drain().max(self.time)
     }
 }
 
@@ -260,8 +274,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lines_of_every_kind_are_used_and_not_flooded() {
-        for (mbit, rtt_ms) in [(1_u64, 10), (2, 200), (10, 50), (50, 200), (100, 1), (100, 200), (1_000, 40)] {
-            let (line, rate) = (Line::default(), mbit * 125_000);
+        let lines = [(1_u64, 10), (2, 200), (10, 50), (50, 200), (100, 1), (100, 200), (1_000, 40)];
+        let both = lines.into_iter().flat_map(|line| [(TIME_UP, line), (TIME_DOWN, line)]);
+        for (time, (mbit, rtt_ms)) in both {
+            let (line, rate) = (Line::new(time), mbit * 125_000);
             let made = Made::new(rate, Duration::from_millis(rtt_ms));
             let chunks = usize::try_from(rate * 20).expect("small") / CHUNK;
             let took = moved(&line, &made, chunks.max(8)).await;
@@ -276,7 +292,7 @@ mod tests {
     /// Each connection has an equal part of the line, so a chunk takes as long as all that are in flight.
     #[tokio::test(start_paused = true)]
     async fn no_chunk_waits_long_for_others_on_a_slow_line() {
-        let (line, rate, in_flight) = (Line::default(), 250_000, AtomicU64::new(0));
+        let (line, rate, in_flight) = (Line::new(TIME_UP), 250_000, AtomicU64::new(0));
         let shared = || async {
             let begun = Instant::now();
             let all = in_flight.fetch_add(CHUNK as u64, Ordering::Relaxed) + CHUNK as u64;
@@ -291,7 +307,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_never_arrives_holds_up_nothing_for_long() {
-        let (line, made) = (Line::default(), Made::new(1_250_000, Duration::from_millis(20)));
+        let (line, made) = (Line::new(TIME_UP), Made::new(1_250_000, Duration::from_millis(20)));
         moved(&line, &made, 20).await;
         let silent = join_all((0..4).map(|_| line.carry(CHUNK, std::future::pending::<()>(), || (), |()| true)));
         let others = async {
@@ -306,7 +322,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_became_slower_is_noticed() {
-        let line = Line::default();
+        let line = Line::new(TIME_UP);
         moved(&line, &Made::new(125_000_000, Duration::from_millis(1)), 400).await;
         let before = lock(&line.state).window;
         let slower = Made::new(1_250_000, Duration::from_millis(1));

@@ -244,8 +244,8 @@ impl Pace {
     }
 
     /// Until when a lane with a backlog is waited for, once enough others have none: twice as long as the line takes
-    /// for all that is left, and the grace, or as long as any other stored nothing at times. One that was slow all
-    /// the time gets neither.
+    /// for all that is left, and the grace, or twice as long as any other stored nothing at times. One that was slow
+    /// all the time gets neither.
     fn deadline(&self, lane: usize) -> Option<Instant> {
         let enough = self.enough?;
         if self.was_slow(lane) {
@@ -254,7 +254,7 @@ impl Pace {
         let open = || self.lanes.iter().filter(|lane| !lane.is_closed);
         let left: u64 = open().map(|lane| lane.backlog_bytes).sum();
         let stored: u64 = open().map(|lane| lane.stored_bytes).sum();
-        let grace = GRACE.max(self.longest(lane));
+        let grace = GRACE.max(2 * self.longest(lane));
         Some(enough + grace + share(2 * (enough - self.begun), left, stored.max(1)))
     }
 

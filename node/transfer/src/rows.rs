@@ -15,7 +15,7 @@ use ostrakon_proto::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::columns::{ColumnRead, Columns, FailedColumn, list};
+use crate::columns::{ColumnRead, Columns, FailedColumn, LATE_MIN, list};
 
 /// How long the slower columns are waited for once k have answered the first small request.
 const PROBE_GRACE: Duration = Duration::from_millis(50);
@@ -92,9 +92,11 @@ impl Columns {
                 return Err(self.not_enough());
             }
             let late_after = self.late_after();
+            // Whether the line is idle shows in no event of this row.
+            let look = race.next_late(late_after).min(Instant::now() + LATE_MIN);
             tokio::select! { biased;
                 Some((index, outcome)) = asks.next() => self.note(&mut race, index, outcome),
-                () = sleep_until(race.next_late(late_after)), if race.has_rested() => race.mark_late(self, late_after),
+                () = sleep_until(look), if race.has_rested() => race.mark_late(self, late_after),
             }
         }
     }
