@@ -22,6 +22,7 @@ use tappers::{Interface, Tun};
 use tokio::{io::unix::AsyncFd, runtime::Runtime, sync::mpsc};
 
 mod forward;
+mod igd;
 pub mod line;
 pub mod nat;
 pub mod packet;
@@ -35,6 +36,10 @@ pub use line::Link;
 const MTU: usize = 1_500;
 /// Places of one router.
 const PLACES: u8 = 200;
+/// The first part of all addresses: one that counts as public, and that nobody has whom a test needs.
+const FIRST: u8 = 11;
+/// The outer port that routers of homes give to nobody ([`Router::answer_upnp`]).
+const TAKEN: u16 = 4_001;
 /// How long the devices of a router that was dropped may take to close.
 const RELEASE: Duration = Duration::from_secs(10);
 
@@ -79,7 +84,7 @@ fn probe() -> Result<()> {
 
 impl Router {
     /// A router without places; `name` tells its namespaces from those of others on this machine, and `network` its
-    /// addresses: 10.`network`.x.1 and fd00:`network`::x.
+    /// addresses: 11.`network`.x.1 and fd00:`network`::x.
     ///
     /// # Errors
     /// When the system refuses.
@@ -109,7 +114,15 @@ impl Router {
         let tun = self.tun(&device)?;
         ip(&["link", "set", "dev", &device, "mtu", &MTU.to_string(), "up"])?;
         ip(&["addr", "add", &format!("{address}/32"), "dev", &device])?;
-        ip(&["route", "add", &format!("10.{}.0.0/16", self.network), "dev", &device, "src", &address.to_string()])?;
+        ip(&[
+            "route",
+            "add",
+            &format!("{FIRST}.{}.0.0/16", self.network),
+            "dev",
+            &device,
+            "src",
+            &address.to_string(),
+        ])?;
         let site = Site { namespace: None, address, address_v6, index };
         self.join(site.clone(), tun, address);
         Ok(site)
@@ -133,6 +146,41 @@ impl Router {
     pub fn set_nat(&self, place: &Site, kind: nat::Kind) {
         let mut plumbing = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner);
         plumbing.ports[place.index].translate(kind);
+    }
+
+    /// Has the router of a place behind NAT answer UPnP from now on, on a local network that the two share: it opens
+    /// any port but 4001, which another host of the home is to have.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn answer_upnp(&mut self, place: &Site) -> Result<()> {
+        let [_, _, number, _] = place.address.octets();
+        let (own, host) = (Ipv4Addr::new(192, 168, number, 1), Ipv4Addr::new(192, 168, number, 2).to_string());
+        let inside = place.namespace.as_deref().context("a place of its own")?;
+        let (namespace, device) = (format!("{inside}-igd"), self.device(place.index) + "l");
+        ip(&["netns", "add", &namespace])?;
+        self.namespaces.push(namespace.clone());
+        let line = ["type", "veth", "peer", "name", "lan", "netns", &namespace];
+        ip(&[&["link", "add", &device, "netns", inside][..], &line].concat())?;
+        ip(&["-n", &namespace, "addr", "add", &format!("{own}/24"), "dev", "lan"])?;
+        ip(&["-n", &namespace, "link", "set", "dev", "lan", "up"])?;
+        ip(&["-n", inside, "link", "set", "dev", &device, "up"])?;
+        ip(&["-n", inside, "route", "add", &own.to_string(), "dev", &device, "src", &host])?;
+        // By another metric: Linux would take the two for one, and all that goes there for multicast.
+        ip(&["-n", inside, "route", "add", "239.255.255.250", "dev", &device, "src", &host, "metric", "1"])?;
+        let (sockets, plumbing, index) = (igd::sockets(&namespace, own)?, Arc::clone(&self.plumbing), place.index);
+        let ports = move |outer, inner| {
+            let mut plumbing = plumbing.lock().unwrap_or_else(PoisonError::into_inner);
+            plumbing.ports[index].forward(outer, inner);
+        };
+        let runtime = self.runtime.as_ref().context("a router runs until it is dropped")?;
+        runtime.spawn(igd::serve(sockets, place.address, Box::new(ports)));
+        Ok(())
+    }
+
+    /// How many ports the NAT of a place leads inside.
+    pub fn forwarded(&self, place: &Site) -> usize {
+        self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports[place.index].forwarded()
     }
 
     /// What a place sent and was handed since this was last asked, but for mere acknowledgements: empty at first.
@@ -174,7 +222,7 @@ impl Router {
         let index = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports.len();
         let number = u8::try_from(index + 1).ok().filter(|number| *number <= PLACES).context("too many places")?;
         let address_v6 = Ipv6Addr::new(0xfd00, self.network.into(), 0, 0, 0, 0, 0, number.into());
-        Ok((index, Ipv4Addr::new(10, self.network, number, 1), address_v6))
+        Ok((index, Ipv4Addr::new(FIRST, self.network, number, 1), address_v6))
     }
 
     /// The name of a device: at most 15 bytes.
@@ -297,5 +345,25 @@ mod tests {
     fn a_place_behind_nat_reaches_others() {
         let Some((_router, there, here)) = router(202, true) else { return };
         round_trips(&there, &here);
+    }
+
+    #[test]
+    fn the_router_of_a_home_opens_a_port_and_closes_it() {
+        let Some((mut router, there, _here)) = router(203, true) else { return };
+        router.answer_upnp(&there).expect("it answers");
+        let ask = |port: u16, inner: &str| {
+            let body = format!("<NewExternalPort>{port}</NewExternalPort>{inner}</Envelope>");
+            let script =
+                format!("exec 3<>/dev/tcp/192.168.1.1/5000; printf 'POST / HTTP/1.1\\r\\n\\r\\n{body}' >&3; cat <&3");
+            let ran = there.command("bash").args(["-c", &script]).output().expect("bash");
+            format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
+        };
+        let inner = "<NewInternalPort>9</NewInternalPort>";
+        for (port, inner, answer, forwarded) in
+            [(7, inner, "200 OK", 1), (TAKEN, inner, "500 Error", 1), (7, "", "200 OK", 0)]
+        {
+            let told = ask(port, inner);
+            assert!(told.contains(answer) && router.forwarded(&there) == forwarded, "{port} {inner}: {told}");
+        }
     }
 }

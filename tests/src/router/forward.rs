@@ -94,6 +94,16 @@ impl Port {
         self.nat = self.nat.take().map(|nat| nat.changed(kind));
     }
 
+    /// Has its NAT lead an outer TCP port to an inner one, or no longer.
+    pub(super) fn forward(&mut self, outer: u16, inner: Option<u16>) {
+        self.nat.iter_mut().for_each(|nat| nat.forward(outer, inner));
+    }
+
+    /// How many outer ports its NAT leads inside.
+    pub(super) fn forwarded(&self) -> usize {
+        self.nat.as_ref().map_or(0, Nat::forwarded)
+    }
+
     /// What passed since this was last called; from now on, packets are recorded.
     pub(super) fn record(&mut self) -> Vec<Passed> {
         self.record.replace(Vec::new()).unwrap_or_default()

@@ -1,12 +1,13 @@
 //! Network address translation, of the two kinds that matter to who opens connections through it. Only an address and
-//! port that the inner host has spoken to reaches it. Pure: packets come in and are rewritten.
+//! port that the inner host has spoken to reaches it, and anyone does at a TCP port that is forwarded. Pure: packets
+//! come in and are rewritten.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
 };
 
-use super::packet::{self, End, Flow};
+use super::packet::{self, End, Flow, TCP};
 
 /// The first outer port; as many as there are behind it are given. Those of a symmetric NAT are others, so that none is
 /// by accident the one that another side was told before.
@@ -34,17 +35,32 @@ pub struct Nat {
     ports: BTreeMap<(u8, u16, Option<Other>), u16>,
     /// Behind each outer port: the inner one, and whom it has spoken to.
     flows: BTreeMap<(u8, u16), (u16, BTreeSet<Other>)>,
+    /// Outer TCP ports that anyone reaches, with the inner one of each.
+    forwarded: BTreeMap<u16, u16>,
 }
 
 impl Nat {
     /// A translation for the host `inner`, which others see as `outer`.
     pub const fn new(kind: Kind, outer: Ipv4Addr, inner: Ipv4Addr) -> Self {
-        Self { kind, outer, inner, ports: BTreeMap::new(), flows: BTreeMap::new() }
+        Self { kind, outer, inner, ports: BTreeMap::new(), flows: BTreeMap::new(), forwarded: BTreeMap::new() }
+    }
+
+    /// Forwards an outer TCP port to an inner one, or no longer.
+    pub fn forward(&mut self, outer: u16, inner: Option<u16>) {
+        match inner {
+            Some(inner) => self.forwarded.insert(outer, inner),
+            None => self.forwarded.remove(&outer),
+        };
     }
 
     /// One of this kind in its place, as when a home router is replaced: no flow is known.
     pub const fn changed(&self, kind: Kind) -> Self {
         Self::new(kind, self.outer, self.inner)
+    }
+
+    /// How many outer TCP ports are forwarded.
+    pub fn forwarded(&self) -> usize {
+        self.forwarded.len()
     }
 
     /// Rewrites a packet on its way out; false when it cannot pass.
@@ -54,6 +70,10 @@ impl Nat {
         };
         if from.address != self.inner {
             return false;
+        }
+        let mut forwarded = self.forwarded.iter().filter(|(_, inner)| from.protocol == TCP && **inner == from.port);
+        if let Some((port, _)) = forwarded.next() {
+            return packet::rewrite(packet, End::Source, self.outer, *port);
         }
         let Some(port) = self.port(from, (to.address, to.port)) else { return false };
         if let Some((_, spoken)) = self.flows.get_mut(&(from.protocol, port)) {
@@ -67,6 +87,9 @@ impl Nat {
         let (Some(from), Some(to)) = (packet::flow(packet, End::Source), packet::flow(packet, End::Destination)) else {
             return false;
         };
+        if let Some(inner) = self.forwarded.get(&to.port).filter(|_| to.protocol == TCP) {
+            return packet::rewrite(packet, End::Destination, self.inner, *inner);
+        }
         let spoken_to = |(_, spoken): &&(u16, BTreeSet<Other>)| spoken.contains(&(from.address, from.port));
         let known = self.flows.get(&(to.protocol, to.port)).filter(spoken_to);
         let Some(inner) = known.map(|(inner, _)| *inner) else { return false };
@@ -114,6 +137,27 @@ mod tests {
         assert!(!nat.inward(&mut udp((STRANGER, 53), (OUTER, FIRST))), "not spoken to");
         assert!(!nat.inward(&mut udp((FRIEND, 54), (OUTER, FIRST))), "not at that port");
         assert!(!nat.inward(&mut udp((FRIEND, 53), (OUTER, FIRST + 1))), "no such port");
+    }
+
+    #[test]
+    fn anyone_comes_in_at_a_port_that_is_forwarded() {
+        let mut nat = Nat::new(Kind::Symmetric, OUTER, INNER);
+        // UDP is not forwarded: the packet is made one of TCP, whose checksum lies elsewhere.
+        let tcp = |from, to| {
+            let mut packet = udp(from, to);
+            packet[9] = TCP;
+            packet.extend([0; 20]);
+            packet
+        };
+        nat.forward(9, Some(4_001));
+        let mut comes = tcp((STRANGER, 53), (OUTER, 9));
+        assert!(nat.inward(&mut comes) && !nat.inward(&mut udp((STRANGER, 53), (OUTER, 9))));
+        assert_eq!(end(&comes, End::Destination), (INNER, 4_001));
+        let mut back = tcp((INNER, 4_001), (STRANGER, 53));
+        assert!(nat.outward(&mut back));
+        assert_eq!(end(&back, End::Source), (OUTER, 9));
+        nat.forward(9, None);
+        assert!(!nat.inward(&mut tcp((STRANGER, 53), (OUTER, 9))));
     }
 
     #[test]

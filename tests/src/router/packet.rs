@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The protocols whose ports are known here.
-const TCP: u8 = 6;
+pub const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Which end of a packet.
