@@ -108,11 +108,15 @@ pub struct ProviderConfig {
     /// Key file of the owner, relative to the data directory: the account that bonds and is paid.
     #[serde(default = "default_owner_key")]
     pub owner_key_file: PathBuf,
-    /// The node's public addresses, without `/p2p/`; none behind NAT, where it announces those that relays give it.
+    /// The node's public addresses, without `/p2p/`; none behind NAT, where it announces those that the router and
+    /// relays give it.
     pub addresses: Vec<String>,
     /// Whether other nodes cannot open connections to this one, so that others must relay for it.
     #[serde(default)]
     pub behind_nat: bool,
+    /// Whether the router is asked by UPnP to lead a TCP port to this node; `None` is [`Self::behind_nat`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_port: Option<bool>,
     /// Connections between other nodes that this one relays; 0 relays none.
     #[serde(default = "default_relayed_connections")]
     pub relayed_connections: usize,
@@ -330,6 +334,11 @@ impl Config {
         self.provider.as_ref().is_some_and(|offer| offer.behind_nat)
     }
 
+    /// Whether the router is asked to lead a port to this node.
+    pub fn maps_port(&self) -> bool {
+        self.provider.as_ref().is_some_and(|offer| offer.map_port.unwrap_or(offer.behind_nat))
+    }
+
     /// Connections between other nodes that this one relays.
     pub fn relayed_connections(&self) -> usize {
         self.provider.as_ref().map_or(SwarmLimits::CIRCUITS, |offer| offer.relayed_connections)
@@ -339,9 +348,10 @@ impl Config {
     pub fn changes_to(&self, new: &Self) -> (Vec<String>, Vec<String>) {
         let table =
             |config| toml::Table::try_from(config).expect("a configuration has nothing that TOML cannot express");
-        let network = |config: &Self| (config.is_behind_nat(), config.relayed_connections());
+        let network = |config: &Self| (config.is_behind_nat(), config.maps_port(), config.relayed_connections());
         // Of the section that is applied, this is how the network was started.
-        let relays = (network(self) != network(new)).then(|| "provider.behind_nat, relayed_connections".to_owned());
+        let relays =
+            (network(self) != network(new)).then(|| "provider.behind_nat, map_port, relayed_connections".to_owned());
         let (old, new): (toml::Table, toml::Table) = (table(self), table(new));
         let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned();

@@ -1,7 +1,7 @@
 //! A network of several operators, by the commands of the README's section "A network of several operators" alone: six
 //! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, one moves to another address, and
 //! one is behind a NAT. Then n-k of those that hold a file die, and it is read: from that one directly, or through a
-//! relay where its NAT gives each connection another port.
+//! relay where its NAT gives each connection another port, until the router leads one of its ports to the node.
 
 use std::{
     fs,
@@ -75,12 +75,13 @@ pub(crate) fn run() -> Result<String> {
     moves(&world, &mut operators[1], moved)?;
     operators.push(late);
     operators.iter().try_for_each(|operator| reached(&world, operator))?;
-    let [direct, relayed] = survives(&world, &mut operators, &home, &router)?;
+    let (stored, [direct, relayed]) = survives(&world, &mut operators, &home, &router)?;
+    let mapped = has_a_port(&world, (&mut home, &mut router), &stored)?;
     Ok(format!(
         "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late \
          with {paid} obols that it asked for; one moved with its validator; one is behind a NAT; four of eight killed, \
          and the file read, of which that one gave {direct} bytes directly, and {relayed} through a relay when its NAT \
-         was symmetric"
+         was symmetric, and {mapped} directly when the router had led a port to it"
     ))
 }
 
@@ -175,9 +176,8 @@ fn reached(world: &World, operator: &Operator) -> Result<()> {
 
 /// With a file on all eight, any four are enough: the three that are left need the one behind NAT. How many bytes it
 /// gave directly, and through a relay when it could not.
-fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: &Router) -> Result<[u64; 2]> {
-    let file = world.files.path().join("file");
-    let hash = content::write_file(&file, 79, FILE)?;
+fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: &Router) -> Result<(Stored, [u64; 2])> {
+    let hash = content::write_file(&world.files.path().join("file"), 79, FILE)?;
     let added: Added = world.client(&["add", "file", "--code", "4/8", "--all"])?.json()?;
     for operator in &mut operators[3..] {
         operator.node = None;
@@ -188,11 +188,56 @@ fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: 
         let is_through = |operator: &Operator| announced.contains(&format!("/{}/", operator.site.address));
         Ok(!operators[3..].iter().any(is_through) && operators[..3].iter().any(is_through))
     })?;
-    let (get, copy) = (["get", added.link.as_str(), "--overwrite", "-o", "copy"], world.files.path().join("copy"));
-    let read = |get: &[&str]| -> Result<[u64; 2]> {
+    let stored = Stored { link: added.link, hash };
+    let [direct, by_relay] = stored.read(world, home)?;
+    ensure!(by_relay < direct / 10, "{by_relay} bytes went through a relay, {direct} directly");
+    router.set_nat(&home.site, Kind::Symmetric);
+    let [few, relayed] = stored.read(world, home)?;
+    ensure!(few < relayed, "{few} bytes went directly through a symmetric NAT, {relayed} through a relay");
+    Ok((stored, [direct, relayed]))
+}
+
+/// The router of the home answers UPnP now, and the node is started again: others connect to the port that the router
+/// leads to it, until it is stopped. How many bytes of the file it gave directly.
+fn has_a_port(world: &World, (home, router): (&mut Operator, &mut Router), stored: &Stored) -> Result<u64> {
+    let mapped = |home: &Operator| -> Result<Value> { Ok(home.status(world)?.context("it runs")?["mapped"].take()) };
+    let before = mapped(home)?;
+    let problem = before["problem"].as_str().unwrap_or_default();
+    ensure!(problem.contains("no router"), "before, no router had answered: {before}");
+    router.answer_upnp(&home.site)?;
+    home.stop()?;
+    home.start(world)?;
+    let at = format!("/ip4/{}/tcp/", home.site.address);
+    let mut last = Value::Null;
+    let leads = until("the router leads a port to it", LIMIT, || {
+        last = mapped(home)?;
+        let address = last["address"].as_str().filter(|address| address.starts_with(&at));
+        home.addresses = address.into_iter().map(str::to_owned).collect();
+        Ok(!home.addresses.is_empty())
+    });
+    leads.with_context(|| last.to_string())?;
+    reached(world, home)?;
+    let [direct, relayed] = stored.read(world, home)?;
+    ensure!(relayed < direct / 10, "{relayed} bytes went through a relay, {direct} directly");
+    ensure!(router.forwarded(&home.site) == 1, "one port leads to it");
+    home.stop()?;
+    ensure!(router.forwarded(&home.site) == 0, "a port leads to a node that has stopped");
+    Ok(direct)
+}
+
+/// A file that clients read.
+struct Stored {
+    link: String,
+    hash: blake3::Hash,
+}
+
+impl Stored {
+    /// Reads it; gives how many bytes of it `home` gave directly, and through a relay.
+    fn read(&self, world: &World, home: &Operator) -> Result<[u64; 2]> {
+        let get = ["get", self.link.as_str(), "--overwrite", "-o", "copy"];
         let before = home.traffic(world)?;
-        until("the file is read", LIMIT, || Ok(world.client(get)?.code == Some(0)))?;
-        ensure!(content::hash_file(&copy)? == hash, "WRONG BYTES");
+        until("the file is read", LIMIT, || Ok(world.client(&get)?.code == Some(0)))?;
+        ensure!(content::hash_file(&world.files.path().join("copy"))? == self.hash, "WRONG BYTES");
         let column = FILE / 4;
         let mut more = [0; 2];
         until("its status has what it gave", LIMIT, || {
@@ -201,13 +246,7 @@ fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: 
             Ok(more[0] + more[1] >= column)
         })?;
         Ok(more)
-    };
-    let [direct, by_relay] = read(&get)?;
-    ensure!(by_relay < direct / 10, "{by_relay} bytes went through a relay, {direct} directly");
-    router.set_nat(&home.site, Kind::Symmetric);
-    let [few, relayed] = read(&get)?;
-    ensure!(few < relayed, "{few} bytes went directly through a symmetric NAT, {relayed} through a relay");
-    Ok([direct, relayed])
+    }
 }
 
 impl World {

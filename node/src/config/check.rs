@@ -122,6 +122,7 @@ mod tests {
             owner_key_file: "account.key".into(),
             addresses: vec!["/dns4/node.example/tcp/4001".to_owned()],
             behind_nat: false,
+            map_port: None,
             relayed_connections: 64,
             price_obols: Amount(1),
             capacity_bytes: 1,

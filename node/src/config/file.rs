@@ -37,6 +37,7 @@ mod tests {
             owner_key_file: "o.key".into(),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
             behind_nat: true,
+            map_port: Some(false),
             relayed_connections: 7,
             price_obols: ostrakon_proto::id::Amount(7),
             capacity_bytes: 9,

@@ -1,5 +1,6 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
-//! runs its node, which [`reachability`] has others connect with, [`status`] prints its status and [`earnings`] what it
+//! runs its node, to which [`mapping`] has the router ([`igd`]) lead a port and with which [`reachability`] has others
+//! connect, [`announced`] is where they do so, [`status`] prints its status and [`earnings`] what it
 //! was paid; with [`network`] several operators found a network, with [`member`] a node joins and leaves its
 //! validators, with [`drain`] it ends its service without a loss, and with [`volume`] its operator changes the disks
 //! that it stores columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
@@ -20,9 +21,11 @@ use ostrakon_node::config::{Checked, Config, Overrides, volume_warnings};
 mod announced;
 mod drain;
 mod earnings;
+mod igd;
 mod init;
 mod live;
 mod maintenance;
+mod mapping;
 mod member;
 mod network;
 mod notify;

@@ -26,10 +26,14 @@ pub(super) struct OfferArgs {
     /// after dns; repeat it for more
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
-    /// Offer storage without a public address, because a router (NAT) or firewall lets no connections in: two nodes of
-    /// the network relay for this one, and bulk goes directly where the routers let both sides connect
+    /// Offer storage without a public address, because a router (NAT) or firewall lets no connections in: the router is
+    /// asked for a port that leads here, two nodes of the network relay for this one, and bulk goes directly where the
+    /// routers let both sides connect
     #[arg(long, conflicts_with = "addresses")]
     behind_nat: bool,
+    /// Whether the node asks the router, by UPnP, to lead a TCP port to it [default: with --behind-nat]
+    #[arg(long, value_name = "BOOL")]
+    map_port: Option<bool>,
     /// Storage offered, such as 500G or 2T
     #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
     capacity: Option<u64>,
@@ -46,9 +50,10 @@ pub(super) struct OfferArgs {
 
 impl OfferArgs {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { addresses, behind_nat, capacity, price, domain, owner_key } = self;
+        let Self { addresses, behind_nat, map_port, capacity, price, domain, owner_key } = self;
         addresses.is_empty()
             && !behind_nat
+            && map_port.is_none()
             && capacity.is_none()
             && price.is_none()
             && domain.is_none()
@@ -104,11 +109,12 @@ impl OfferArgs {
             Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
             None => PathBuf::from(OWNER_KEY_FILE),
         };
-        let (behind_nat, relayed_connections) = (self.behind_nat, SwarmLimits::CIRCUITS);
+        let (behind_nat, map_port, relayed_connections) = (self.behind_nat, self.map_port, SwarmLimits::CIRCUITS);
         Ok(ProviderConfig {
             owner_key_file,
             addresses,
             behind_nat,
+            map_port,
             relayed_connections,
             price_obols,
             capacity_bytes,

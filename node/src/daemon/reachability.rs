@@ -53,7 +53,8 @@ impl Reachability {
             tracing::warn!(
                 address = %self.address, asked = self.asked, problem = ?self.problem,
                 "other nodes cannot connect to an address that this node announces: let its port through in the \
-                 router and the firewall, announce the right address, or set `behind_nat = true`"
+                 router and the firewall, announce the right address, or set `behind_nat = true`; if it is the one \
+                 that the router gave by UPnP, the router may be behind another"
             );
         }
     }

@@ -44,11 +44,13 @@ use tokio::{
     sync::oneshot,
     time::{interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     announced::Announced,
     earnings,
     live::LiveConfig,
+    mapping,
     notify::ServiceManager,
     reachability,
     scrapes::ScrapeServer,
@@ -294,16 +296,19 @@ async fn until_stopped(
     live: &mut LiveConfig,
 ) -> anyhow::Result<()> {
     let Outside { signals, manager } = outside;
+    let (maps_port, unmap) = (live.config().maps_port(), CancellationToken::new());
     let (workers, metrics) = (parts.workers.clone(), parts.metrics.clone());
     let identity = status::identity(&parts);
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     manager.ready();
-    let reporter = Reporter::new(dir, identity, &node, (swarm.clone(), metrics.net.traffic.clone()));
+    let network = (swarm.clone(), metrics.net.traffic.clone(), announced.mapping());
+    let reporter = Reporter::new(dir, identity, &node, network);
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());
     let mut journal = pin!(earnings::keep(dir, (&chain, own), &workers));
     let mut reaching = pin!(reachability::keep(&swarm, (&chain, own), reporter.reached()));
+    let mut mapping = Box::pin(mapping::keep(&swarm, announced.mapping(), &unmap));
     let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();
@@ -331,6 +336,7 @@ async fn until_stopped(
             () = &mut reporting => break Ok(()),
             () = &mut journal => break Ok(()),
             () = &mut reaching => break Ok(()),
+            () = &mut mapping, if maps_port => break Ok(()),
         }
     };
     if !matches!(outcome, Err(NodeError::Sync(SyncError::Restored))) {
@@ -338,6 +344,10 @@ async fn until_stopped(
     }
     node.shutdown().await;
     swarm.shutdown().await;
+    unmap.cancel();
+    if maps_port {
+        mapping.await;
+    }
     tracing::info!("stopped");
     Ok(outcome?)
 }

@@ -29,7 +29,7 @@ use ostrakon_proto::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{reachability::Reachability, say};
+use super::{mapping::Mapping, reachability::Reachability, say};
 
 /// Faults that are printed for people: the newest.
 const FAULTS: usize = 5;
@@ -74,6 +74,8 @@ struct NetworkStatus {
     peers: usize,
     /// Whether other nodes, when they were asked, could connect with it at the addresses that the ledger has.
     reached: Vec<Reachability>,
+    /// What the router does for it; nothing when it is not asked, or not yet.
+    mapped: Option<Mapping>,
     /// The addresses through relays that serve it.
     relays: Vec<String>,
     /// Bytes of requests and answers that went directly, since the process began.
@@ -216,6 +218,7 @@ pub(super) struct Reporter {
     chain: Chain,
     swarm: SwarmHandle,
     traffic: TrafficMetrics,
+    mapping: watch::Sender<Option<Mapping>>,
     offers: watch::Receiver<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
@@ -229,13 +232,13 @@ impl Reporter {
         dir: &Path,
         identity: Identity,
         node: &Node,
-        (swarm, traffic): (SwarmHandle, TrafficMetrics),
+        (swarm, traffic, mapping): (SwarmHandle, TrafficMetrics, watch::Sender<Option<Mapping>>),
     ) -> Self {
         let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
         let path = status_path(dir);
         let audit = node.audit();
         let (reached, vote_key) = (watch::Sender::default(), OnceLock::new());
-        Self { path, identity, chain, swarm, traffic, offers, standing, missing, audit, reached, vote_key }
+        Self { path, identity, chain, swarm, traffic, mapping, offers, standing, missing, audit, reached, vote_key }
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -289,8 +292,8 @@ impl Reporter {
         let [direct_bytes, relayed_bytes] = self.traffic.totals();
         let (listening, relays) = (self.swarm.listening(), self.swarm.relayed());
         let peers = self.swarm.connected().len();
-        let reached = self.reached.borrow().clone();
-        let network = NetworkStatus { listening, peers, reached, relays, direct_bytes, relayed_bytes };
+        let (reached, mapped) = (self.reached.borrow().clone(), self.mapping.borrow().clone());
+        let network = NetworkStatus { listening, peers, reached, mapped, relays, direct_bytes, relayed_bytes };
         let (synced, waiting_for) = (self.chain.is_synced(), self.chain.waiting_for());
         Status {
             pid: std::process::id(),
@@ -447,11 +450,12 @@ fn as_lines(status: &Status, running: bool) -> String {
 impl NetworkStatus {
     /// Where it is reached, and its paths, where it has to do with relays.
     fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { reached, relays, direct_bytes, relayed_bytes, .. } = self;
+        let Self { reached, mapped, relays, direct_bytes, relayed_bytes, .. } = self;
         let reached = reached.iter().filter(|status| status.asked > 0).map(Reachability::line);
         let relays_line = (!relays.is_empty()).then(|| format!("relays    {}", relays.join(" ")));
         let paths = format!("traffic   {direct_bytes} bytes directly, {relayed_bytes} through relays");
-        reached.chain(relays_line).chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))
+        let mapped = mapped.iter().map(Mapping::line);
+        mapped.chain(reached).chain(relays_line).chain((!relays.is_empty() || *relayed_bytes > 0).then_some(paths))
     }
 }
 
