@@ -17,14 +17,15 @@ use crate::{
 };
 
 /// The keys of the records to prove to a reader of the object as of `records`: the object, its first commitments, and
-/// the providers in their slots; [`limits::PAGE`] at most.
+/// the first providers in their slots, [`limits::OBJECT_HOLDERS`] at most.
 pub fn object_keys(object: ObjectId, records: &dyn Records) -> Vec<Key> {
     let commitments = records.commitments_of(&object, limits::OBJECT_COMMITMENTS);
     let mut seen = BTreeSet::new();
     let slots = commitments.iter().flat_map(|commitment| &commitment.slots);
-    let holders = slots.map(|slot| slot.provider).filter(|provider| seen.insert(*provider)).map(Key::Provider);
+    let holders = slots.map(|slot| slot.provider).filter(|provider| seen.insert(*provider));
+    let holders = holders.take(limits::OBJECT_HOLDERS).map(Key::Provider);
     let own = commitments.iter().map(|commitment| Key::Commitment(commitment.id));
-    [Key::Object(object)].into_iter().chain(own).chain(holders).take(limits::PAGE).collect()
+    [Key::Object(object)].into_iter().chain(own).chain(holders).collect()
 }
 
 /// What a read begins with, proven.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, future::ready, num::NonZeroUsize, pin::pin, syn
 use bytes::Bytes;
 use futures::{
     StreamExt,
-    future::{Either, join_all, select},
+    future::{Either, join, join_all, select},
     stream::{self, FuturesUnordered},
 };
 use ostrakon_net::{AskError, Failure, ask};
@@ -184,8 +184,12 @@ impl Client {
         let object = link.object;
         let commitments = self.chain.object(object).await?;
         let holders = holders_of(&commitments);
-        self.chain.providers(&holders).await?;
-        let manifest = self.manifest_and_connections(object, &commitments, &holders).await?;
+        let first = commitments.first().map_or(0, |commitment| usize::from(commitment.code.k));
+        // These came with the commitments, unless the node left them out. The others are not needed yet.
+        self.chain.providers(&holders[..first.min(holders.len())]).await?;
+        let manifest = self.manifest_and_connections(object, first, &holders);
+        let (manifest, others) = join(manifest, self.chain.providers(&holders)).await;
+        let (manifest, _) = (manifest?, others?);
         let (key, content) = check_key(&manifest, link)?;
         let layout = manifest.layout();
         let wires = self.wires();
@@ -213,17 +217,16 @@ impl Client {
         Wires { peers: Arc::clone(&self.peers), workers: self.workers.clone(), lines: Arc::clone(&self.lines) }
     }
 
-    /// The manifest, while connections are made to the holders of the data columns, which are read next: each is asked
-    /// for its height, whatever that is.
+    /// The manifest, while connections are made to the first holders, of the data columns, which are read next: each is
+    /// asked for its height, whatever that is.
     async fn manifest_and_connections(
         &self,
         object: ObjectId,
-        commitments: &[Commitment],
+        first: usize,
         holders: &[NodeId],
     ) -> Result<Manifest, OpenError> {
-        let k = commitments.first().map_or(0, |commitment| usize::from(commitment.code.k));
         let connect = |node: &NodeId| ask(self.peers.as_ref(), *node, wire::chain::head());
-        let connecting = join_all(holders.iter().take(k).map(connect));
+        let connecting = join_all(holders.iter().take(first).map(connect));
         match select(pin!(self.manifest(object, holders)), pin!(connecting)).await {
             Either::Left((manifest, _)) => manifest,
             Either::Right((_, manifest)) => manifest.await,
