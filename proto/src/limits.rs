@@ -117,7 +117,7 @@ pub const CONSENSUS_BODY: usize = 1280 * 1024;
 pub const PAGE: usize = 256;
 /// Commitments in one answer about an object.
 pub const OBJECT_COMMITMENTS: usize = 64;
-/// Holders in one answer about an object: those of the data columns of all usual codes. With one commitment of 50 slots,
+/// Holders in one answer about an object: those of the data columns of all usual codes. With a commitment of 50 slots,
 /// TCP then carries the answer in two round trips of a connection that is new (RFC 6928: 43 KB).
 pub const OBJECT_HOLDERS: usize = 28;
 /// Tickets in one answer: for each of them the node draws who rebuilds.

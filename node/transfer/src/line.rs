@@ -1,8 +1,8 @@
 //! Bytes in flight over this process's line, in one direction, of all transfers together.
 //!
 //! A process does not know its line; it sees how fast bytes arrive. The window is what the line delivers in a second or
-//! two, or in twice the shortest time that a chunk took, if that is more, but in no more than four: less would leave the
-//! line idle, and more would only wait in buffers, where a slow line looks like a slow holder. The delivery rate is
+//! two, or in twice the shortest time that a chunk took, whichever is more, but in no more than four: less would leave
+//! the line idle, and more would only wait in buffers, where a slow line looks like a slow holder. The delivery rate is
 //! measured as BBR does it (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that
 //! arrives, the bytes of all that arrived since it was sent, by the time it took. A sample of a line that is not full
 //! may raise the rate, and not lower it. As long as the rate grows, the window grows by what arrives, as in slow start,
