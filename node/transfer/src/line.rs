@@ -285,7 +285,7 @@ mod tests {
             let what = format!("{mbit} Mbit/s, {rtt_ms} ms: {took:?} of {ideal:?}");
             assert!(took < ideal.mul_f64(1.15) + Duration::from_millis(2 * rtt_ms), "{what}");
             let most = made.most.load(Ordering::Relaxed);
-            assert!(most <= (3 * FIRST).max(rate * 3), "{what}: {most} bytes at a time");
+            assert!(most <= (3 * FIRST).max(rate * 3 * time.as_secs()), "{what}: {most} bytes at a time");
         }
     }
 

@@ -409,8 +409,8 @@ mod tests {
         pace.finish(begun);
         // Each has the line for ten seconds, the third after thirty.
         (0..3).for_each(|lane| pace.store(lane, CHUNK, begun + seconds(10) * (u32::try_from(lane).expect("few") + 1)));
-        assert_eq!(pace.verdict(3, begun + seconds(30 + 20 + 29)), None);
-        assert!(pace.verdict(3, begun + seconds(30 + 20 + 30)).is_some());
+        assert_eq!(pace.verdict(3, begun + seconds(30 + 20 + 59)), None);
+        assert!(pace.verdict(3, begun + seconds(30 + 20 + 60)).is_some());
     }
 
     #[test]
