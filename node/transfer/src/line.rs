@@ -108,9 +108,12 @@ impl Line {
         Self { free: Arc::new(Semaphore::new(kib(FIRST))), state: Mutex::new(state) }
     }
 
-    /// Whether no more than half of what may be in flight is: another chunk would delay no others.
+    /// Whether less is in flight than the line delivers in a quarter of its window's time: another chunk would delay no
+    /// others.
     pub fn is_idle(&self) -> bool {
-        2 * self.free.available_permits() >= kib(lock(&self.state).window)
+        let State { window, rate, time, .. } = *lock(&self.state);
+        let in_flight = kib(window).saturating_sub(self.free.available_permits());
+        in_flight < kib(rate * time.as_secs() / 4)
     }
 
     /// Does `work`, which delivers so many bytes, when the window has space for them: in the order of calls. `sent` is
