@@ -114,7 +114,7 @@ pub struct ProviderConfig {
     /// Whether other nodes cannot open connections to this one, so that others must relay for it.
     #[serde(default)]
     pub behind_nat: bool,
-    /// Whether the router is asked by UPnP to lead a TCP port to this node; `None` is [`Self::behind_nat`].
+    /// Whether the router is asked by UPnP to forward a TCP port to this node; `None` is [`Self::behind_nat`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_port: Option<bool>,
     /// Connections between other nodes that this one relays; 0 relays none.
@@ -334,7 +334,7 @@ impl Config {
         self.provider.as_ref().is_some_and(|offer| offer.behind_nat)
     }
 
-    /// Whether the router is asked to lead a port to this node.
+    /// Whether the router is asked to forward a port to this node.
     pub fn maps_port(&self) -> bool {
         self.provider.as_ref().is_some_and(|offer| offer.map_port.unwrap_or(offer.behind_nat))
     }

@@ -178,7 +178,7 @@ impl Router {
         Ok(())
     }
 
-    /// How many ports the NAT of a place leads inside.
+    /// How many ports the NAT of a place forwards.
     pub fn forwarded(&self, place: &Site) -> usize {
         self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports[place.index].forwarded()
     }

@@ -1,7 +1,7 @@
 //! A network of several operators, by the commands of the README's section "A network of several operators" alone: six
 //! found it, over IPv4 and IPv6, TCP and QUIC, one more joins late and without money, one moves to another address, and
 //! one is behind a NAT. Then n-k of those that hold a file die, and it is read: from that one directly, or through a
-//! relay where its NAT gives each connection another port, until the router leads one of its ports to the node.
+//! relay where its NAT gives each connection another port, until the router forwards one of its ports.
 
 use std::{
     fs,
@@ -81,7 +81,7 @@ pub(crate) fn run() -> Result<String> {
         "six operators founded a network, four by IPv4, of which one by QUIC alone, and two by IPv6; one joined late \
          with {paid} obols that it asked for; one moved with its validator; one is behind a NAT; four of eight killed, \
          and the file read, of which that one gave {direct} bytes directly, and {relayed} through a relay when its NAT \
-         was symmetric, and {mapped} directly when the router had led a port to it"
+         was symmetric, and {mapped} directly when the router forwarded a port to it"
     ))
 }
 
@@ -198,7 +198,7 @@ fn survives(world: &World, operators: &mut [Operator], home: &Operator, router: 
 }
 
 /// The router of the home answers UPnP now, and the node is started again: others connect to the port that the router
-/// leads to it, until it is stopped. How many bytes of the file it gave directly.
+/// forwards, until it is stopped. How many bytes of the file it gave directly.
 fn has_a_port(world: &World, (home, router): (&mut Operator, &mut Router), stored: &Stored) -> Result<u64> {
     let mapped = |home: &Operator| -> Result<Value> { Ok(home.status(world)?.context("it runs")?["mapped"].take()) };
     let before = mapped(home)?;
@@ -209,19 +209,19 @@ fn has_a_port(world: &World, (home, router): (&mut Operator, &mut Router), store
     home.start(world)?;
     let at = format!("/ip4/{}/tcp/", home.site.address);
     let mut last = Value::Null;
-    let leads = until("the router leads a port to it", LIMIT, || {
+    let forwards = until("the router forwards a port to it", LIMIT, || {
         last = mapped(home)?;
         let address = last["address"].as_str().filter(|address| address.starts_with(&at));
         home.addresses = address.into_iter().map(str::to_owned).collect();
         Ok(!home.addresses.is_empty())
     });
-    leads.with_context(|| last.to_string())?;
+    forwards.with_context(|| last.to_string())?;
     reached(world, home)?;
     let [direct, relayed] = stored.read(world, home)?;
     ensure!(relayed < direct / 10, "{relayed} bytes went through a relay, {direct} directly");
-    ensure!(router.forwarded(&home.site) == 1, "one port leads to it");
+    ensure!(router.forwarded(&home.site) == 1, "one port is forwarded");
     home.stop()?;
-    ensure!(router.forwarded(&home.site) == 0, "a port leads to a node that has stopped");
+    ensure!(router.forwarded(&home.site) == 0, "a port is forwarded to a node that has stopped");
     Ok(direct)
 }
 

@@ -1,5 +1,5 @@
-//! The addresses that the ledger has of this node: those of its configuration; behind NAT the one that its router leads
-//! here and those through the relays that serve it, whenever they change.
+//! The addresses that the ledger has of this node: those of its configuration; behind NAT the one that its router
+//! forwards and those through the relays that serve it, whenever they change.
 //!
 //! In go offers, what the router grants and what the swarm has found; out come offers with addresses. Not here: relays,
 //! which are the swarm's, the router ([`super::mapping`]), and the ledger, which the node tells.

@@ -1,5 +1,5 @@
 //! A router as its local network sees it (UPnP, Internet Gateway Device): it is searched for, says which public address
-//! it has, and leads one of its ports to this machine.
+//! it has, and forwards one of its ports to this machine.
 //!
 //! Anyone on the local network may answer the search, with anything. Bounded are the time of each step, the answers,
 //! the bytes of each, and where they lead: to the private address that sent it, and nowhere else. Not bounded is what
@@ -42,7 +42,7 @@ const HEAD: usize = 8_192;
 const BODY: usize = 64 * 1024;
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(5);
-/// How long a router leads a port here unless it is asked again.
+/// How long a router forwards a port unless it is asked again.
 pub(super) const LEASE: Duration = Duration::from_secs(3600);
 /// Outer ports that are tried: others of the local network may have the first.
 const PORTS: usize = 3;
@@ -83,7 +83,7 @@ pub(super) enum Problem {
     Unusable { at: Ipv4Addr, reason: String },
 }
 
-/// A port of a router that leads here.
+/// A port that a router forwards to this node.
 #[derive(Clone, Debug)]
 pub(super) struct Mapped {
     service: Service,
@@ -105,8 +105,8 @@ struct Service {
     kind: &'static str,
 }
 
-/// Searches at `search`, and has the first router that does so lead a port to the TCP port of those that `listening`
-/// gives once it is found: the outer one that it had before, if there is one.
+/// Searches at `search`, and has the first router that does so forward a port to the TCP port of those that
+/// `listening` gives once it is found: the external port of `before`, if there is one.
 pub(super) async fn map(
     search: SocketAddrV4,
     listening: &dyn Fn() -> Vec<String>,
@@ -130,7 +130,7 @@ pub(super) async fn map(
 }
 
 impl Mapped {
-    /// As if a router had led this port here.
+    /// As if a router forwarded this port.
     #[cfg(test)]
     pub(super) fn of_test(port: u16) -> Self {
         let place = Place { at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), path: "/".to_owned() };
@@ -142,7 +142,7 @@ impl Mapped {
         format!("/ip4/{}/tcp/{}", self.public, self.port)
     }
 
-    /// Has the router no longer do it.
+    /// Has the router no longer forward it.
     pub(super) async fn end(&self) {
         let port = self.port.to_string();
         let arguments = [("NewRemoteHost", ""), ("NewExternalPort", port.as_str()), ("NewProtocol", "TCP")];
@@ -224,20 +224,20 @@ impl Service {
         let own = self.place.own().await.map_err(|error| self.place.unusable(&error.to_string()))?;
         let inner = tcp_port(listening, own).ok_or(Problem::NotListening(own))?;
         let (mut lease, mut outer) = (LEASE, before.unwrap_or(inner));
-        let mut outcome = self.lead((outer, inner), own, lease).await;
+        let mut outcome = self.forward((outer, inner), own, lease).await;
         for _ in 1..PORTS {
             match outcome {
                 Err(Problem::Refused { code: TAKEN, .. }) => outer = other_port(),
                 Err(Problem::Refused { code: ONLY_PERMANENT, .. }) => lease = Duration::ZERO,
                 _ => break,
             }
-            outcome = self.lead((outer, inner), own, lease).await;
+            outcome = self.forward((outer, inner), own, lease).await;
         }
         outcome.map(|()| Mapped { service: self, public, port: outer })
     }
 
-    /// Has the outer port lead to the inner one of `own`; a lease of zero does not end.
-    async fn lead(&self, (outer, inner): (u16, u16), own: Ipv4Addr, lease: Duration) -> Result<(), Problem> {
+    /// Has the outer port forwarded to the inner one of `own`; a lease of zero does not end.
+    async fn forward(&self, (outer, inner): (u16, u16), own: Ipv4Addr, lease: Duration) -> Result<(), Problem> {
         let (outer, inner, own) = (outer.to_string(), inner.to_string(), own.to_string());
         let lease = lease.as_secs().to_string();
         // Some routers take them in this order alone.

@@ -1,4 +1,4 @@
-//! The port of a router that leads to this node: asked for when the node starts, again before the lease ends, and given
+//! The port that a router forwards to this node: asked for when the node starts, again before the lease ends, and given
 //! back when the node stops.
 //!
 //! In go the addresses on which the node listens; out comes the public address, or why there is none. Not here: the
@@ -27,7 +27,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// What the router does for this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mapping {
-    /// The public address that the router leads here.
+    /// The public address that the router says it forwards to this node.
     pub(super) address: Option<String>,
     /// Why it does not.
     pub(super) problem: Option<String>,
@@ -42,14 +42,16 @@ impl Mapping {
     /// One line of the status.
     pub(super) fn line(&self) -> String {
         let Self { address, problem } = self;
-        let address = address.as_ref().map(|address| format!("{address}, which the router says it leads here (UPnP)"));
+        let address = address.as_ref().map(|address| format!("{address}, forwarded by the router (UPnP), as it says"));
         let problem = problem.as_ref().map(|problem| format!("no port by UPnP: {problem}"));
         format!("mapped    {}", address.or(problem).unwrap_or_default())
     }
 
     fn log(&self) {
         match (&self.address, &self.problem) {
-            (Some(address), _) => tracing::info!(%address, "the router says that it leads this address here (UPnP)"),
+            (Some(address), _) => {
+                tracing::info!(%address, "the router says that it forwards this address to this node (UPnP)")
+            }
             (None, problem) => tracing::warn!(
                 problem = problem.as_ref().map(tracing::field::display),
                 "no port of the router is mapped by UPnP: others reach this node where it can be reached without"
@@ -76,7 +78,7 @@ impl Granted {
     }
 }
 
-/// Has the router lead a port here, and tells the outcome whenever it changes, until `stop`; then gives the port back.
+/// Has the router forward a port, and tells the outcome whenever it changes, until `stop`; then gives the port back.
 pub(super) async fn keep(swarm: &SwarmHandle, told: watch::Sender<Option<Mapping>>, stop: &CancellationToken) {
     let mut granted = Granted { mapped: None, until: Instant::now() };
     loop {

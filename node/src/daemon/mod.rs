@@ -1,7 +1,7 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
-//! runs its node, to which [`mapping`] has the router ([`igd`]) lead a port and with which [`reachability`] has others
-//! connect, [`announced`] is where they do so, [`status`] prints its status and [`earnings`] what it
-//! was paid; with [`network`] several operators found a network, with [`member`] a node joins and leaves its
+//! runs its node, to which [`mapping`] has the router ([`igd`]) forward a port and with which [`reachability`] has
+//! others connect, [`announced`] is where they do so, [`status`] prints its status and [`earnings`] what it was paid;
+//! with [`network`] several operators found a network, with [`member`] a node joins and leaves its
 //! validators, with [`drain`] it ends its service without a loss, and with [`volume`] its operator changes the disks
 //! that it stores columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
 //! tells the service manager.

@@ -27,11 +27,11 @@ pub(super) struct OfferArgs {
     #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
     /// Offer storage without a public address, because a router (NAT) or firewall lets no connections in: the router is
-    /// asked for a port that leads here, two nodes of the network relay for this one, and bulk goes directly where the
+    /// asked to forward a port, two nodes of the network relay for this one, and bulk goes directly where the
     /// routers let both sides connect
     #[arg(long, conflicts_with = "addresses")]
     behind_nat: bool,
-    /// Whether the node asks the router, by UPnP, to lead a TCP port to it [default: with --behind-nat]
+    /// Whether the node asks the router, by UPnP, to forward a TCP port to it [default: with --behind-nat]
     #[arg(long, value_name = "BOOL")]
     map_port: Option<bool>,
     /// Storage offered, such as 500G or 2T

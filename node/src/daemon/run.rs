@@ -302,7 +302,7 @@ async fn until_stopped(
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     manager.ready();
-    let network = (swarm.clone(), metrics.net.traffic.clone(), announced.mapping());
+    let network = (swarm.clone(), metrics.net.traffic.clone(), announced.mapping().subscribe());
     let reporter = Reporter::new(dir, identity, &node, network);
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());

@@ -218,7 +218,7 @@ pub(super) struct Reporter {
     chain: Chain,
     swarm: SwarmHandle,
     traffic: TrafficMetrics,
-    mapping: watch::Sender<Option<Mapping>>,
+    mapping: watch::Receiver<Option<Mapping>>,
     offers: watch::Receiver<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
@@ -232,7 +232,7 @@ impl Reporter {
         dir: &Path,
         identity: Identity,
         node: &Node,
-        (swarm, traffic, mapping): (SwarmHandle, TrafficMetrics, watch::Sender<Option<Mapping>>),
+        (swarm, traffic, mapping): (SwarmHandle, TrafficMetrics, watch::Receiver<Option<Mapping>>),
     ) -> Self {
         let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
         let path = status_path(dir);

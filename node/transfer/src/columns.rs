@@ -456,6 +456,22 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_chunk_is_late_sooner_while_the_line_is_idle() {
+        let columns = columns(Code { k: 1, n: 1 });
+        let (line, length) = (&columns.wires.lines.down, u32::try_from(limits::CHUNK).expect("fits"));
+        let carry = |work| line.carry(limits::CHUNK, work, || (), |()| true);
+        carry(sleep(Duration::from_secs(1))).await;
+        columns.succeed(0, Range { start: 0, length }, Duration::from_secs(1));
+        assert_eq!(columns.late_after(), Duration::from_millis(1_500));
+        let (in_flight, look) = (carry(sleep(Duration::from_secs(1))), sleep(Duration::from_millis(1)));
+        let late = async {
+            look.await;
+            columns.late_after()
+        };
+        assert_eq!(futures::future::join(in_flight, late).await.1, Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn all_that_one_lost_connection_ends_is_one_strike() {
         let columns = columns(Code { k: 1, n: 1 });
         for lost in 1..=STRIKES {

@@ -324,6 +324,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_line_is_idle_when_what_is_left_on_it_delays_no_others() {
+        let (line, made) = (Line::new(TIME_DOWN), Made::new(12_500_000, Duration::from_millis(200)));
+        assert!(!line.is_idle(), "nothing is known");
+        moved(&line, &made, 200).await;
+        assert!(line.is_idle());
+        for (chunks, is_idle) in [(2, true), (32, false)] {
+            let in_flight = join_all((0..chunks).map(|_| line.enter(256 * 1024))).await;
+            assert_eq!(line.is_idle(), is_idle, "{chunks} chunks in flight");
+            drop(in_flight);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_line_that_became_slower_is_noticed() {
         let line = Line::new(TIME_UP);
         moved(&line, &Made::new(125_000_000, Duration::from_millis(1)), 400).await;

@@ -94,12 +94,12 @@ impl Port {
         self.nat = self.nat.take().map(|nat| nat.changed(kind));
     }
 
-    /// Has its NAT lead an outer TCP port to an inner one, or no longer.
+    /// Has its NAT forward an outer TCP port to an inner one, or no longer.
     pub(super) fn forward(&mut self, outer: u16, inner: Option<u16>) {
         self.nat.iter_mut().for_each(|nat| nat.forward(outer, inner));
     }
 
-    /// How many outer ports its NAT leads inside.
+    /// How many outer ports its NAT forwards.
     pub(super) fn forwarded(&self) -> usize {
         self.nat.as_ref().map_or(0, Nat::forwarded)
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, future::ready, num::NonZeroUsize, pin::pin, syn
 use bytes::Bytes;
 use futures::{
     StreamExt,
-    future::{Either, join, join_all, select},
+    future::{Either, TryFutureExt, join_all, select, try_join},
     stream::{self, FuturesUnordered},
 };
 use ostrakon_net::{AskError, Failure, ask};
@@ -188,8 +188,7 @@ impl Client {
         // These came with the commitments, unless the node left them out. The others are not needed yet.
         self.chain.providers(&holders[..first.min(holders.len())]).await?;
         let manifest = self.manifest_and_connections(object, first, &holders);
-        let (manifest, others) = join(manifest, self.chain.providers(&holders)).await;
-        let (manifest, _) = (manifest?, others?);
+        let (manifest, _) = try_join(manifest, self.chain.providers(&holders).map_err(OpenError::from)).await?;
         let (key, content) = check_key(&manifest, link)?;
         let layout = manifest.layout();
         let wires = self.wires();
