@@ -207,11 +207,15 @@ impl Writer {
                     return Some(base);
                 }
                 Ok(Prepared::Batch(batch)) => return self.launch(base, *batch, (jobs, place)).await,
-                // What the state is in was released: others have moved on.
-                Err(BucketError::Replaced) if base.before.is_some() => {
+                Err(BucketError::Replaced) if let Some(before) = base.before.take() => {
+                    // Runs that were merged elsewhere are not on the ledger before the batch that names them.
+                    if before.on_ledger().await {
+                        continue;
+                    }
                     self.again(jobs).await;
                     return None;
                 }
+                // What the state is in was released: others have moved on.
                 Err(BucketError::Replaced) if !base.is_newest => {}
                 Err(error) => {
                     refuse(jobs, &error);

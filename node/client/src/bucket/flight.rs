@@ -91,6 +91,11 @@ impl Landing {
         }
     }
 
+    /// Returns whether it is in a block, once that is known: what is committed with it is on the ledger then.
+    pub(super) async fn on_ledger(self) -> bool {
+        matches!(self.included().await, Stage::Included)
+    }
+
     /// Whether it is final, or why not.
     async fn landed(self) -> Stage {
         self.reach(|stage| !matches!(stage, Stage::Open | Stage::Included)).await

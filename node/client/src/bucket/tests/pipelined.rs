@@ -63,6 +63,26 @@ async fn batches_on_their_way_are_judged_by() {
     assert_eq!(other.check().await.expect("checked").problems, Vec::<String>::new());
 }
 
+/// A merged run is an object of its own, which is read only once it is on the ledger. Its writer is not taken for two.
+#[tokio::test(start_paused = true)]
+async fn a_lone_writer_merges_without_a_contest() {
+    let world = World::slow(14, BLOCK, SimConfig::default(), 7);
+    let (_client, bucket) = bucket(&world).await;
+    // Runs of the second level are merged into one of the third.
+    let puts = (0..80_u64).map(|number| {
+        let bucket = bucket.clone();
+        async move {
+            sleep(BLOCK / 2 * u32::try_from(number).expect("few")).await;
+            let began = Instant::now();
+            put(&bucket, &format!("key-{number}"), b"x").await;
+            began.elapsed()
+        }
+    });
+    let took = futures::future::join_all(puts).await;
+    let late = took.iter().filter(|took| **took > BLOCK + BLOCK / 4).count();
+    assert!(late <= 1, "{late} puts waited for a second block: only that which reads the merged run has to: {took:?}");
+}
+
 /// A batch is lost on its way, and another machine's takes its nonce: so the version is there that the next one names,
 /// which must not be applied all the same.
 #[tokio::test(start_paused = true)]
