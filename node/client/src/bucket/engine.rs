@@ -208,7 +208,7 @@ impl Writer {
                 }
                 Ok(Prepared::Batch(batch)) => return self.launch(base, *batch, (jobs, place)).await,
                 Err(BucketError::Replaced) if let Some(before) = base.before.take() => {
-                    // Runs that were merged elsewhere are not on the ledger before the batch that names them.
+                    // A merged run is an object of its own, which is on the ledger once the batch that commits it is.
                     if before.on_ledger().await {
                         continue;
                     }
