@@ -124,12 +124,14 @@ fn log(global: &Global) {
         (true, 0) => "off",
         // A node whose claims its own proofs contradict is named, with or without -v.
         (false, 0) => "off,ostrakon=warn",
-        // What clients of a gateway do wrong is answered, and no error of ours.
-        (_, 1) => "warn,ostrakon=info,ostrakon_gateway=info,ostrakon_net=info,s3s=off",
-        (_, 2) => "info,ostrakon=debug,ostrakon_gateway=debug,ostrakon_net=debug,s3s=off",
+        (_, 1) => "warn,ostrakon=info,ostrakon_gateway=info,ostrakon_net=info",
+        (_, 2) => "info,ostrakon=debug,ostrakon_gateway=debug,ostrakon_net=debug",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // What a gateway's clients do wrong is answered, and no error of ours; and s3s logs requests with their signatures.
+    let filter = |wanted: &str| EnvFilter::builder().parse(format!("{wanted},s3s=off"));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).map(|wanted| filter(&wanted));
+    let filter = wanted.ok().and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(format!("{default},s3s=off")));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     log.with_ansi(io::stderr().is_terminal()).init();
 }

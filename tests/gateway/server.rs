@@ -16,6 +16,8 @@ use serde::Deserialize;
 
 /// No script takes longer.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Where it logs, among the cluster's files.
+const LOG: &str = "gateway.log";
 
 /// An access key, as the command prints it.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,13 +50,24 @@ impl Gateway {
         Self::start_flagged(cluster, (cluster.profile(), "127.0.0.1:0"), key, &["--max-stale", "1m"])
     }
 
+    /// Of the cluster's profile, with a new access key, and with every message of the log.
+    pub(crate) fn start_verbose(cluster: &Cluster) -> Result<Self> {
+        let key = cluster.run(&["bucket", "key", "create"])?.json()?;
+        Self::start_flagged(cluster, (cluster.profile(), "127.0.0.1:0"), key, &["-vvv"])
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(cluster: &Cluster) -> Result<String> {
+        Ok(std::fs::read_to_string(cluster.files.join(LOG))?)
+    }
+
     fn start_flagged(
         cluster: &Cluster,
         (profile, listen): (&Path, &str),
         key: AccessKey,
         flags: &[&str],
     ) -> Result<Self> {
-        let log = cluster.files.join("gateway.log");
+        let log = cluster.files.join(LOG);
         let process = GatewayProcess::start_flagged(&cluster.binaries.client, (profile, listen, &log), flags)?;
         let endpoint = format!("http://{}", process.address());
         Ok(Self { process, endpoint, key })

@@ -1,6 +1,6 @@
 //! Of a private bucket nothing is on the nodes' disks, nor passes between nodes and clients: not its name, no key, no
-//! metadata, no plaintext. The same search of disks finds what was added publicly, and the same search of packets what
-//! the gateway's clients send and get, so they would find the rest.
+//! metadata, no plaintext; and no signature is in the gateway's log. The same search of disks finds what was added
+//! publicly, and the same search of packets what the gateway's clients send and get, so they would find the rest.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let mut needle = |kind: &str| format!("{kind}{:016x}{:016x}", rng.below(u64::MAX), rng.below(u64::MAX));
     let [bucket, key, metadata, body] = ["bucket", "key", "metadata", "body"].map(&mut needle);
     let (public, needles) = (needle("public"), [bucket.as_str(), &key, &metadata, &body]);
-    let gateway = Gateway::start(cluster)?;
+    let gateway = Gateway::start_verbose(cluster)?;
     let wire = Wire::record(cluster, &gateway, &needles)?;
     cluster.run(&["bucket", "create", &bucket])?.expect_code(0)?;
     let settings = [("BUCKET", bucket.as_str()), ("KEY", &key), ("METADATA", &metadata), ("BODY", &body)];
@@ -34,6 +34,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         Ok(seen) => on_the_wire(&seen, &needles, stored_bytes)?,
         Err(why) => format!("packets were LEFT OUT, they cannot be seen here: {why}"),
     };
+    in_the_log(&Gateway::log(cluster)?)?;
     let file = cluster.files.join(&public);
     fs::write(&file, public.repeat(5_000))?;
     cluster.add(&file, &["--public"])?;
@@ -56,6 +57,14 @@ fn on_disks(cluster: &Cluster, needles: &[&str], public: &str) -> Result<String>
     }
     ensure!(control > 0, "what was added publicly was not found either");
     Ok(format!("{searched} files have no name, key, metadata or byte of a private bucket; {control} a public file's"))
+}
+
+/// Every message is logged, and none has what a client signed with.
+fn in_the_log(log: &str) -> Result<()> {
+    ensure!(log.contains("DEBUG"), "the gateway does not log every message");
+    let signed = log.lines().find(|line| ["Signature", "AWS4-HMAC"].iter().any(|word| line.contains(word)));
+    ensure!(signed.is_none(), "a signature is logged: {signed:?}");
+    Ok(())
 }
 
 /// Nothing passed the nodes' ports, and all of it the gateway's.
